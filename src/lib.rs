@@ -1,1 +1,7 @@
-//! tidings
+//! tidings: a Socket.IO-compatible realtime gateway for the progress of jobs and sessions.
+
+pub mod drain;
+pub mod hub;
+pub mod quantity;
+pub mod store;
+pub mod topic;

@@ -1,0 +1,54 @@
+//! The signal to finish, and the tracker of those who must.
+//!
+//! Every task of the process is spawned here, so that a drain knows when it is done.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A handle to the drain of the process. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Drain {
+    token: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Drain {
+    /// A drain that has not begun.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs a future as a task of its own. A drain waits for it; long-lived ones end when
+    /// [`Drain::begun`] resolves.
+    pub fn spawn<F>(&self, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tracker.spawn(future);
+    }
+
+    /// Whether the process is to finish.
+    pub fn is_draining(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Resolves when the process is to finish.
+    pub async fn begun(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Tells everybody to finish.
+    pub fn begin(&self) {
+        self.token.cancel();
+        self.tracker.close();
+    }
+
+    /// Waits until all tasks have ended, at most `limit`. Returns how many had not.
+    pub async fn finished(&self, limit: Duration) -> usize {
+        let _ = tokio::time::timeout(limit, self.tracker.wait()).await;
+        self.tracker.len()
+    }
+}

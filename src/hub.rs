@@ -1,0 +1,205 @@
+//! The hub: append, attach, fan-out.
+//!
+//! Producers append events to topics here; faces attach subscribers. There is one append path, one
+//! fan-out path and one replay path. The hub knows no wire format: a subscriber is woken and reads
+//! the ring at its own cursor.
+
+mod append;
+mod attach;
+mod clarification;
+mod config;
+mod fanout;
+mod feed;
+mod metrics;
+mod seats;
+mod topic;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, RwLock};
+
+pub use self::append::{AppendError, Idempotency, Receipt};
+pub use self::attach::{AttachError, Attached, From, Gap, Seat};
+pub use self::clarification::{Answer, AnswerError, WaitError};
+pub use self::config::Config;
+pub use self::fanout::{Description, Subscriber};
+pub use self::feed::{Feed, FeedItem, Reader};
+pub use self::metrics::Metrics;
+pub use self::topic::{History, Read, Snapshot, Topic};
+
+use crate::drain::Drain;
+use crate::store::Store;
+use crate::topic::{Kind, TopicName};
+
+/// How many locks the map of topics is spread over.
+const SHARDS: usize = 16;
+
+type Shard = RwLock<HashMap<TopicName, Arc<Topic>>>;
+
+/// A handle to the hub. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    store: Store,
+    drain: Drain,
+    metrics: Metrics,
+    hasher: RandomState,
+    shards: [Shard; SHARDS],
+}
+
+/// One page of topics.
+pub struct TopicPage {
+    /// The topics, in the order of their names.
+    pub topics: Vec<Arc<Topic>>,
+    /// Whether more follow after the last.
+    pub more: bool,
+}
+
+/// Which topics a page is to hold.
+#[derive(Debug, Clone, Default)]
+pub struct TopicFilter {
+    /// Of this kind only.
+    pub kind: Option<Kind>,
+    /// Names (`kind:id`) that begin with this only.
+    pub prefix: Option<String>,
+    /// After this name.
+    pub after: Option<String>,
+}
+
+/// There are as many topics as `hub.topics_max` allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there are as many topics as `hub.topics_max` allows")]
+pub struct TooManyTopics;
+
+impl Hub {
+    /// A hub over a store. Its sweeper runs until the drain.
+    pub fn new(config: Config, store: Store, drain: Drain, metrics: Metrics) -> Self {
+        let hub = Self(Arc::new(Shared {
+            config,
+            store,
+            drain: drain.clone(),
+            metrics,
+            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Shard::default()),
+        }));
+        let sweeper = hub.clone();
+        drain.spawn(async move { sweeper.sweep_until_drain().await });
+        hub
+    }
+
+    /// The topic, if it exists.
+    pub fn topic(&self, name: &TopicName) -> Option<Arc<Topic>> {
+        self.shard(name).read().expect("no holder of a shard panics").get(name).cloned()
+    }
+
+    /// The topic; it is made if it does not exist.
+    ///
+    /// # Errors
+    /// When there are `hub.topics_max` of them.
+    pub(crate) fn topic_or_new(&self, name: &TopicName) -> Result<Arc<Topic>, TooManyTopics> {
+        if let Some(topic) = self.topic(name) {
+            return Ok(topic);
+        }
+        let metrics = &self.0.metrics;
+        if metrics.topics.get() >= i64::try_from(self.0.config.topics_max).unwrap_or(i64::MAX) {
+            metrics.topics_refused.inc();
+            return Err(TooManyTopics);
+        }
+        let mut shard = self.shard(name).write().expect("no holder of a shard panics");
+        let topic = shard.entry(name.clone()).or_insert_with(|| {
+            metrics.topics.inc();
+            Arc::new(Topic::new(name.clone(), &self.0.config, self.0.store.log()))
+        });
+        Ok(Arc::clone(topic))
+    }
+
+    /// A page of up to `limit` topics that hold events or have subscribers.
+    pub fn topics(&self, filter: &TopicFilter, limit: usize) -> TopicPage {
+        let wanted = |topic: &Topic| {
+            let name = topic.name();
+            filter.kind.is_none_or(|kind| kind == name.kind())
+                && filter.prefix.as_ref().is_none_or(|p| name.as_str().starts_with(p.as_str()))
+                && filter.after.as_ref().is_none_or(|after| name.as_str() > after.as_str())
+        };
+        let mut topics = Vec::new();
+        for shard in &self.0.shards {
+            let shard = shard.read().expect("no holder of a shard panics");
+            topics.extend(shard.values().filter(|topic| wanted(topic)).cloned());
+        }
+        topics.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        let more = topics.len() > limit;
+        topics.truncate(limit);
+        TopicPage { topics, more }
+    }
+
+    /// Forgets the events of a topic. Whoever is subscribed is told by a gap into the new epoch.
+    /// Returns whether there was anything.
+    pub fn delete(&self, name: &TopicName) -> bool {
+        let Some(topic) = self.topic(name) else { return false };
+        let had_events = topic.reset(&self.0.config, self.0.store.log());
+        self.fan_out(&topic);
+        self.forget_if_unused(&topic);
+        had_events
+    }
+
+    /// The config of the hub.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The counters of the hub.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// The store underneath.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    fn shard(&self, name: &TopicName) -> &Shard {
+        let hash = usize::try_from(self.0.hasher.hash_one(name) % SHARDS as u64);
+        &self.0.shards[hash.expect("a number below 16 fits")]
+    }
+
+    /// Drops a topic from the map if it holds no event and has no subscriber.
+    fn forget_if_unused(&self, topic: &Arc<Topic>) {
+        let mut shard = self.shard(topic.name()).write().expect("no holder of a shard panics");
+        if shard.get(topic.name()).is_some_and(|known| Arc::ptr_eq(known, topic))
+            && topic.retire_if_unused()
+        {
+            shard.remove(topic.name());
+            self.0.metrics.topics.dec();
+        }
+    }
+
+    async fn sweep_until_drain(self) {
+        let mut tick = tokio::time::interval(self.0.config.sweep_interval);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => self.sweep(),
+                () = self.0.drain.begun() => return,
+            }
+        }
+    }
+
+    /// Forgets topics that ended or fell silent long ago and have no subscriber.
+    fn sweep(&self) {
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        for shard in &self.0.shards {
+            let old: Vec<_> = {
+                let shard = shard.read().expect("no holder of a shard panics");
+                let is_old = |topic: &&Arc<Topic>| topic.is_forgettable(&self.0.config, now_ms);
+                shard.values().filter(is_old).cloned().collect()
+            };
+            for topic in old {
+                if topic.reset_if_unwatched(&self.0.config, self.0.store.log()) {
+                    self.0.metrics.topics_forgotten.inc();
+                }
+                self.forget_if_unused(&topic);
+            }
+        }
+    }
+}

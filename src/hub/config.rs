@@ -1,0 +1,54 @@
+//! What the hub may take.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::ByteSize;
+use crate::topic::{Bounds, Classes};
+
+/// The bounds and habits of the hub.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Most topics on this node; a publish or subscribe to one more is refused.
+    pub topics_max: usize,
+    /// Most events of a topic in memory with their frames; readers further behind use the log.
+    pub ring_events_max: usize,
+    /// Most bytes of a topic's ring; the oldest events leave it.
+    pub ring_bytes_max: ByteSize,
+    /// Largest payload.
+    pub payload_bytes_max: ByteSize,
+    /// Most (name, key) pairs of a topic whose newest state is kept for late joiners.
+    pub snapshot_states_max: usize,
+    /// Most facts that a late joiner gets.
+    pub snapshot_facts_max: usize,
+    /// Most questions of a topic that are kept, answered ones included.
+    pub clarifications_max: usize,
+    /// Longest that an answer may be waited for in one request.
+    #[serde(with = "crate::quantity::duration")]
+    pub answer_wait_max: Duration,
+    /// Most subscribers of a topic on this node.
+    pub topic_subscribers_max: usize,
+    /// How long a topic is kept after its terminal event.
+    #[serde(with = "crate::quantity::duration")]
+    pub ended_age_max: Duration,
+    /// How long a topic is kept without a new event.
+    #[serde(with = "crate::quantity::duration")]
+    pub idle_age_max: Duration,
+    /// How often old topics are looked for.
+    #[serde(with = "crate::quantity::duration")]
+    pub sweep_interval: Duration,
+    /// The class of each event name; names that are not listed are facts.
+    pub classes: Classes,
+}
+
+impl Config {
+    pub(crate) const fn fold_bounds(&self) -> Bounds {
+        Bounds {
+            states_max: self.snapshot_states_max,
+            facts_max: self.snapshot_facts_max,
+            clarifications_max: self.clarifications_max,
+        }
+    }
+}

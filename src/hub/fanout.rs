@@ -1,0 +1,77 @@
+//! Fan-out: one pump per topic that has news walks its subscribers.
+//!
+//! There is at most one pump a topic at a time (`is_pumping`, under the topic's lock). Append sets
+//! it and spawns; the pump clears it under the same lock when the head has not moved since its
+//! walk began, so no event is left without a walk after it. What arrives during a walk is gathered
+//! by the next one: batching comes by itself.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::hub::{Hub, Topic};
+use crate::topic::Seq;
+
+/// Subscribers that are woken between two yields.
+const CHUNK: usize = 64;
+
+/// Somebody who is attached to a topic.
+///
+/// `wake` is called by the pump, one call at a time for a topic, without the topic's lock. It must
+/// not block: what cannot be handed on now is read later, at the subscriber's own cursor.
+pub trait Subscriber: Send + Sync {
+    /// The topic has news.
+    fn wake(&self, topic: &Arc<Topic>);
+
+    /// Who this is, for the presence list. `head` is the topic's newest event.
+    fn describe(&self, head: Seq) -> Description;
+}
+
+/// A subscriber in the presence list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Description {
+    /// The public id of the connection.
+    pub connection: String,
+    /// Who is connected.
+    pub principal: Option<String>,
+    /// How: `websocket`, `polling`, `sse`, `ndjson`.
+    pub transport: &'static str,
+    /// How many events the subscriber is behind.
+    pub lag: u64,
+}
+
+impl Hub {
+    /// Sees to it that every subscriber of the topic is woken.
+    pub(crate) fn fan_out(&self, topic: &Arc<Topic>) {
+        {
+            let mut state = topic.lock();
+            if state.is_pumping || state.seats.len() == 0 {
+                return;
+            }
+            state.is_pumping = true;
+        }
+        let (hub, topic) = (self.clone(), Arc::clone(topic));
+        self.0.drain.spawn(async move { hub.pump(&topic).await });
+    }
+
+    async fn pump(&self, topic: &Arc<Topic>) {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        loop {
+            let head = topic.head();
+            let mut next = Some(0);
+            while let Some(start) = next {
+                next = topic.lock().seats.chunk(start, CHUNK, &mut chunk);
+                for subscriber in chunk.drain(..) {
+                    subscriber.wake(topic);
+                }
+                if next.is_some() {
+                    tokio::task::yield_now().await;
+                }
+            }
+            if topic.rest_at(&head) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Feeds: a subscriber that reads at its own pace, for faces that stream (SSE, NDJSON).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::hub::{AttachError, Description, From, Gap, Hub, Read, Seat, Subscriber, Topic};
+use crate::topic::{Cursor, Entry, Event, Seq, TopicName};
+
+/// Most entries that are taken from the ring at once.
+const PAGE: usize = 64;
+
+/// What a feed gives next.
+#[derive(Debug)]
+pub enum FeedItem {
+    /// The next event.
+    Event {
+        /// The event.
+        event: Arc<Event>,
+        /// Whether it was appended after the feed began.
+        is_live: bool,
+    },
+    /// Something is gone; the snapshot follows, then the story goes on at `to`.
+    Gap(Gap),
+}
+
+/// A topic, event by event, from a place on. Dropping it detaches.
+pub struct Feed {
+    seat: Seat,
+    signal: Arc<Signal>,
+    cursor: Cursor,
+    live_after: Seq,
+    gap: Option<Gap>,
+    backlog: VecDeque<Arc<Event>>,
+    page: VecDeque<Arc<Entry>>,
+}
+
+struct Signal {
+    notify: Notify,
+    read: AtomicU64,
+    connection: String,
+    principal: Option<String>,
+    transport: &'static str,
+}
+
+impl Subscriber for Signal {
+    fn wake(&self, _: &Arc<Topic>) {
+        self.notify.notify_one();
+    }
+
+    fn describe(&self, head: Seq) -> Description {
+        Description {
+            connection: self.connection.clone(),
+            principal: self.principal.clone(),
+            transport: self.transport,
+            lag: head.0.saturating_sub(self.read.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Who reads a feed, for the presence list.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    /// The public id of the connection.
+    pub connection: String,
+    /// Who is connected.
+    pub principal: Option<String>,
+    /// `sse`, `ndjson` or another face that streams.
+    pub transport: &'static str,
+}
+
+impl Hub {
+    /// Follows a topic, which need not exist yet.
+    ///
+    /// # Errors
+    /// [`AttachError`] when a bound is reached.
+    pub fn follow(
+        &self,
+        name: &TopicName,
+        from: From,
+        reader: Reader,
+    ) -> Result<Feed, AttachError> {
+        let Reader { connection, principal, transport } = reader;
+        let read = AtomicU64::default();
+        let signal =
+            Arc::new(Signal { notify: Notify::new(), read, connection, principal, transport });
+        let attached = self.attach(name, from, Arc::<Signal>::clone(&signal))?;
+        Ok(Feed {
+            seat: attached.seat,
+            signal,
+            cursor: attached.cursor,
+            live_after: attached.head,
+            gap: attached.gap,
+            backlog: attached.backlog.into(),
+            page: VecDeque::new(),
+        })
+    }
+}
+
+impl Feed {
+    /// The next item; waits for it. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> FeedItem {
+        loop {
+            if let Some(gap) = self.gap.take() {
+                return FeedItem::Gap(gap);
+            }
+            if let Some(event) = self.backlog.pop_front() {
+                return FeedItem::Event { event, is_live: false };
+            }
+            if let Some(entry) = self.page.pop_front() {
+                let event = Arc::clone(&entry.event);
+                self.cursor = event.cursor();
+                self.signal.read.store(event.seq.0, Ordering::Relaxed);
+                return FeedItem::Event { is_live: event.seq > self.live_after, event };
+            }
+            if !self.fill() {
+                self.signal.notify.notified().await;
+            }
+        }
+    }
+
+    /// Takes the next page from the topic. Returns whether there was anything.
+    fn fill(&mut self) -> bool {
+        let mut page = Vec::new();
+        match self.seat.topic().read(&self.cursor, PAGE, &mut page) {
+            Read::Entries => {
+                self.page = page.into();
+                !self.page.is_empty()
+            }
+            Read::Gap => {
+                let (backlog, to) = self.seat.topic().joining();
+                let from = std::mem::replace(&mut self.cursor, to.clone());
+                self.live_after = to.seq;
+                self.gap = Some(Gap { from, to });
+                self.backlog = backlog.into();
+                true
+            }
+        }
+    }
+}

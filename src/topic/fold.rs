@@ -1,0 +1,333 @@
+//! The fold: what a late joiner must know of a topic, kept up to date event by event.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::topic::{Class, Event, EventName, Kind};
+
+/// How far the story of a topic has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// No event has ended it.
+    #[default]
+    Active,
+    /// A terminal event ended it well.
+    Completed,
+    /// A terminal `error` or `failed` ended it.
+    Failed,
+}
+
+/// What became of a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClarificationStatus {
+    /// Nobody has answered yet.
+    Pending,
+    /// The first valid answer.
+    Answered {
+        /// The answer.
+        response: Value,
+        /// When it came, ISO 8601.
+        at: String,
+        /// Who gave it.
+        by: String,
+    },
+    /// Its time ran out and there was no default.
+    Expired,
+}
+
+/// A question to the user: durable, delivered on every join while it is open.
+#[derive(Debug, Clone)]
+pub struct Clarification {
+    /// Its id within the topic.
+    pub id: String,
+    /// The question.
+    pub question: String,
+    /// Whatever the producer added for the reader.
+    pub context: Option<Value>,
+    /// JSON Schema of the answer.
+    pub schema: Option<Value>,
+    /// When it expires, in milliseconds since the Unix epoch.
+    pub expires_at_ms: Option<i64>,
+    /// The answer that is taken at expiry.
+    pub default: Option<Value>,
+    /// What became of it.
+    pub status: ClarificationStatus,
+    /// The event that asked it.
+    pub asked: Arc<Event>,
+}
+
+/// The fields of a `clarification` payload that the gateway reads.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    clarification_id: Value,
+    #[serde(default)]
+    question: String,
+    context: Option<Value>,
+    schema: Option<Value>,
+    #[serde(default)]
+    expires_at: Option<String>,
+    default: Option<Value>,
+    #[serde(default)]
+    status: String,
+    response: Option<Value>,
+    #[serde(default)]
+    answered_at: Option<String>,
+    #[serde(default)]
+    answered_by: Option<String>,
+}
+
+/// The bounds of a fold.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most (name, key) pairs whose newest state is kept.
+    pub states_max: usize,
+    /// Most facts that are kept.
+    pub facts_max: usize,
+    /// Most questions that are kept, answered ones included.
+    pub clarifications_max: usize,
+}
+
+/// What a late joiner must know.
+#[derive(Debug)]
+pub struct Fold {
+    bounds: Bounds,
+    states: HashMap<(EventName, Option<Box<str>>), Arc<Event>>,
+    facts: VecDeque<Arc<Event>>,
+    clarifications: BTreeMap<String, Clarification>,
+    terminal: Option<Arc<Event>>,
+}
+
+impl Fold {
+    /// The fold of an empty topic.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            states: HashMap::new(),
+            facts: VecDeque::new(),
+            clarifications: BTreeMap::new(),
+            terminal: None,
+        }
+    }
+
+    /// Takes in the next event. At a bound the oldest of its sort makes room.
+    pub fn apply(&mut self, event: &Arc<Event>) {
+        if event.topic.kind() == Kind::Session
+            && event.name.as_str() == "clarification"
+            && self.ask_or_answer(event)
+        {
+            return;
+        }
+        match event.class {
+            Class::State => self.keep_state(event),
+            Class::Fact => {
+                self.facts.push_back(Arc::clone(event));
+                if self.facts.len() > self.bounds.facts_max {
+                    self.facts.pop_front();
+                }
+            }
+            Class::Terminal => self.terminal = Some(Arc::clone(event)),
+        }
+    }
+
+    fn keep_state(&mut self, event: &Arc<Event>) {
+        self.states.insert((event.name.clone(), event.key.clone()), Arc::clone(event));
+        if self.states.len() > self.bounds.states_max {
+            let oldest = self.states.iter().min_by_key(|(_, event)| event.seq);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.states.remove(&oldest);
+            }
+        }
+    }
+
+    /// Whether the event was a question or the end of one.
+    fn ask_or_answer(&mut self, event: &Arc<Event>) -> bool {
+        let fields = event.payload.json().map(serde_json::from_str::<Fields>);
+        let Some(Ok(fields)) = fields else { return false };
+        let id = match fields.clarification_id {
+            Value::String(id) => id,
+            other => other.to_string(),
+        };
+        let ended = match fields.status.as_str() {
+            "answered" => Some(ClarificationStatus::Answered {
+                response: fields.response.unwrap_or(Value::Null),
+                at: fields.answered_at.unwrap_or_else(|| event.timestamp()),
+                by: fields.answered_by.unwrap_or_else(|| "producer".to_owned()),
+            }),
+            "expired" => Some(ClarificationStatus::Expired),
+            _ => None,
+        };
+        if let Some(ended) = ended {
+            if let Some(known) = self.clarifications.get_mut(&id) {
+                known.status = ended;
+            }
+            return true;
+        }
+        let expires_at_ms = fields
+            .expires_at
+            .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+            .map(jiff::Timestamp::as_millisecond);
+        let clarification = Clarification {
+            id: id.clone(),
+            question: fields.question,
+            context: fields.context,
+            schema: fields.schema,
+            expires_at_ms,
+            default: fields.default,
+            status: ClarificationStatus::Pending,
+            asked: Arc::clone(event),
+        };
+        self.clarifications.insert(id, clarification);
+        if self.clarifications.len() > self.bounds.clarifications_max {
+            self.forget_a_clarification();
+        }
+        true
+    }
+
+    /// The oldest that has ended goes first, then the oldest of all.
+    fn forget_a_clarification(&mut self) {
+        let rank = |c: &Clarification| (c.status == ClarificationStatus::Pending, c.asked.seq);
+        let oldest = self.clarifications.values().min_by_key(|c| rank(c)).map(|c| c.id.clone());
+        if let Some(oldest) = oldest {
+            self.clarifications.remove(&oldest);
+        }
+    }
+
+    /// What a joiner is sent, in log order: the newest of each state, the facts, the open
+    /// questions and the terminal event.
+    pub fn snapshot(&self) -> Vec<Arc<Event>> {
+        let open = self.open_clarifications().map(|c| &c.asked);
+        let mut events: Vec<_> = self
+            .states
+            .values()
+            .chain(&self.facts)
+            .chain(open)
+            .chain(&self.terminal)
+            .map(Arc::clone)
+            .collect();
+        events.sort_unstable_by_key(|event| event.seq);
+        events
+    }
+
+    /// The newest event of each (name, key) of class state, oldest first.
+    pub fn states(&self) -> Vec<&Arc<Event>> {
+        let mut states: Vec<_> = self.states.values().collect();
+        states.sort_unstable_by_key(|event| event.seq);
+        states
+    }
+
+    /// The newest event of a name without key.
+    pub fn state(&self, name: &str) -> Option<&Arc<Event>> {
+        self.states.values().filter(|e| e.name.as_str() == name).max_by_key(|event| event.seq)
+    }
+
+    /// The facts, oldest first.
+    pub fn facts(&self) -> impl ExactSizeIterator<Item = &Arc<Event>> {
+        self.facts.iter()
+    }
+
+    /// The questions nobody has answered, in the order of their ids.
+    pub fn open_clarifications(&self) -> impl Iterator<Item = &Clarification> {
+        self.clarifications.values().filter(|c| c.status == ClarificationStatus::Pending)
+    }
+
+    /// A question, open or not.
+    pub fn clarification(&self, id: &str) -> Option<&Clarification> {
+        self.clarifications.get(id)
+    }
+
+    /// The newest terminal event.
+    pub const fn terminal(&self) -> Option<&Arc<Event>> {
+        self.terminal.as_ref()
+    }
+
+    /// How far the story has come.
+    pub fn status(&self) -> Status {
+        match self.terminal.as_ref().map(|event| event.name.as_str()) {
+            None => Status::Active,
+            Some("error" | "failed" | "job_failed") => Status::Failed,
+            Some(_) => Status::Completed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::topic::draft::{Draft, Place};
+    use crate::topic::{Epoch, Seq};
+
+    const BOUNDS: Bounds = Bounds { states_max: 3, facts_max: 4, clarifications_max: 3 };
+
+    fn event(seq: u64, name: &str, class: Class, key: Option<&str>, data: &str) -> Arc<Event> {
+        let place = Place {
+            seq: Seq(seq),
+            epoch: Epoch::new("e").unwrap(),
+            id: uuid::Uuid::from_u128(u128::from(seq)),
+            timestamp_ms: 0,
+        };
+        let draft = Draft::json("session:a".parse().unwrap(), name.parse().unwrap(), data);
+        Arc::new(draft.unwrap().with_key(key).unwrap().seal(place, class))
+    }
+
+    fn seqs(events: &[Arc<Event>]) -> Vec<u64> {
+        events.iter().map(|event| event.seq.0).collect()
+    }
+
+    #[test]
+    fn a_joiner_gets_the_newest_state_the_facts_open_questions_and_the_end() {
+        let mut fold = Fold::new(BOUNDS);
+        let question = r#"{"clarificationId":"q","question":"?"}"#;
+        fold.apply(&event(1, "progress", Class::State, None, "{}"));
+        fold.apply(&event(2, "model_result", Class::Fact, None, "{}"));
+        fold.apply(&event(3, "clarification", Class::Fact, None, question));
+        fold.apply(&event(4, "progress", Class::State, None, "{}"));
+        fold.apply(&event(5, "completed", Class::Terminal, None, "{}"));
+        assert_eq!(seqs(&fold.snapshot()), [2, 3, 4, 5]);
+        assert_eq!(fold.status(), Status::Completed);
+
+        let answer = r#"{"clarificationId":"q","status":"answered","response":"yes"}"#;
+        fold.apply(&event(6, "clarification", Class::Fact, None, answer));
+        assert_eq!(seqs(&fold.snapshot()), [2, 4, 5]);
+        let status = &fold.clarification("q").unwrap().status;
+        assert!(matches!(status, ClarificationStatus::Answered { response, .. } if response == "yes"));
+    }
+
+    proptest! {
+        /// Against a plain list of everything that was applied.
+        #[test]
+        fn it_agrees_with_the_whole_log(
+            steps in proptest::collection::vec((0_u8..3, 0_u8..5), 0..40),
+        ) {
+            let mut fold = Fold::new(BOUNDS);
+            let mut log = Vec::new();
+            for (n, (class, key)) in steps.iter().enumerate() {
+                let class = [Class::State, Class::Fact, Class::Terminal][usize::from(*class)];
+                let name = ["progress", "model_result", "completed"][class as usize];
+                let key = key.to_string();
+                log.push(event(n as u64 + 1, name, class, Some(&key), "{}"));
+                fold.apply(&log[n]);
+            }
+            let newest = |class: Class, max: usize| {
+                let mut of_class: Vec<_> = log.iter().filter(|e| e.class == class).collect();
+                if class == Class::State {
+                    let all = of_class.clone();
+                    of_class.retain(|e| !all.iter().any(|o| o.key == e.key && o.seq > e.seq));
+                }
+                let skip = of_class.len().saturating_sub(max);
+                of_class.into_iter().skip(skip).map(|e| e.seq.0).collect::<Vec<_>>()
+            };
+            let mut want = newest(Class::State, BOUNDS.states_max);
+            want.extend(newest(Class::Fact, BOUNDS.facts_max));
+            want.extend(newest(Class::Terminal, 1));
+            want.sort_unstable();
+            prop_assert_eq!(seqs(&fold.snapshot()), want);
+        }
+    }
+}
