@@ -1,7 +1,10 @@
 //! tidings: a Socket.IO-compatible realtime gateway for the progress of jobs and sessions.
 
+pub mod connection;
 pub mod drain;
+pub mod face;
 pub mod hub;
 pub mod quantity;
 pub mod store;
 pub mod topic;
+pub mod wire;

@@ -1,0 +1,122 @@
+//! One attached client, whatever it speaks: its public id, its transport, why it ended.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use uuid::Uuid;
+
+/// The public id of a connection: shown to everybody, worth nothing as a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ConnectionId(Arc<str>);
+
+impl ConnectionId {
+    /// A new id: 20 characters of `A-Z a-z 0-9 _ -`.
+    pub fn new() -> Self {
+        let random = Uuid::new_v4();
+        let id = URL_SAFE_NO_PAD.encode(&random.as_bytes()[..15]);
+        Self(id.into())
+    }
+
+    /// The id of a client that names itself.
+    pub fn of(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text of the id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for ConnectionId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client left, or its link broke.
+    Client,
+    /// It did not answer pings.
+    Heartbeat,
+    /// It took nothing for too long.
+    Stalled,
+    /// It reached a bound.
+    Overloaded,
+    /// It broke the protocol.
+    Protocol,
+    /// The node is draining.
+    Drain,
+}
+
+impl CloseReason {
+    /// The name in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Heartbeat => "heartbeat",
+            Self::Stalled => "stalled",
+            Self::Overloaded => "overloaded",
+            Self::Protocol => "protocol",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// The counters of connections of all faces.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    open: Family<FaceLabel, Gauge>,
+    closed: Family<ClosedLabel, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaceLabel {
+    face: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClosedLabel {
+    face: &'static str,
+    reason: &'static str,
+}
+
+impl Metrics {
+    /// The counters, under their names in the registry.
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = Self::default();
+        registry.register("tidings_connections", "Connected clients, by face", m.open.clone());
+        registry.register(
+            "tidings_connections_closed",
+            "Connections that ended, by face and close reason",
+            m.closed.clone(),
+        );
+        m
+    }
+
+    /// A client has connected.
+    pub fn opened(&self, face: &'static str) {
+        self.open.get_or_create(&FaceLabel { face }).inc();
+    }
+
+    /// A client is gone.
+    pub fn closed(&self, face: &'static str, reason: CloseReason) {
+        self.open.get_or_create(&FaceLabel { face }).dec();
+        self.closed.get_or_create(&ClosedLabel { face, reason: reason.as_str() }).inc();
+    }
+}

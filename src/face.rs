@@ -1,0 +1,3 @@
+//! What clients see. Each face owns its wire types and translates; it keeps no events.
+
+pub mod socketio;

@@ -1,0 +1,150 @@
+//! The Socket.IO face: stock clients of every major, over websocket and polling.
+//!
+//! socketioxide does handshake, namespaces, acknowledgements, pings and close. What matters to the
+//! application in its order (`connected`, `subscribed`, snapshot, events, `gap`) never enters its
+//! queue: it goes from the ring to the connection's exit, by cursor. The [`shim`] stands between
+//! client and engine and makes the two agree.
+
+mod client_files;
+mod config;
+mod delivery;
+mod encode;
+mod frames;
+mod link;
+mod messages;
+mod namespaces;
+mod packets;
+mod polling;
+mod probe;
+mod producers;
+mod request;
+mod requests;
+mod sessions;
+pub mod shim;
+mod subscribing;
+
+pub use self::config::{Config, OnJoin};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use engineioxide::service::NotFoundService;
+use http::{Request, Response};
+use socketioxide::service::SocketIoService;
+use socketioxide::{ParserConfig, SocketIoBuilder};
+
+use self::client_files::ClientFiles;
+use self::requests::Desk;
+use self::shim::{Language, Settings, Shim, Wire};
+use crate::connection::Metrics;
+use crate::drain::Drain;
+use crate::hub::Hub;
+use crate::wire::DeadlineError;
+
+/// The path of clients with the usual parser.
+pub const PATH: &str = "/socket.io/";
+
+/// The path of clients with socket.io-msgpack-parser.
+pub const MSGPACK_PATH: &str = "/socket.io-msgpack/";
+
+/// How long socketioxide may wait for an acknowledgement of ours; none is asked for.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The Socket.IO face. Cheap to clone.
+#[derive(Clone)]
+pub struct SocketIo {
+    plain: Shim<SocketIoService<NotFoundService>>,
+    msgpack: Shim<SocketIoService<NotFoundService>>,
+    handles: [socketioxide::SocketIo; 2],
+    client_files: ClientFiles,
+}
+
+impl SocketIo {
+    /// The face over a hub.
+    pub fn new(config: Config, hub: Hub, wire: Wire, metrics: &Metrics) -> Self {
+        let config = Arc::new(config);
+        let desk = Desk { hub, config: Arc::clone(&config), drain: wire.drain.clone() };
+        let (plain, plain_io) = engine(&config, PATH, Language::SocketIo);
+        let (msgpack, msgpack_io) = engine(&config, MSGPACK_PATH, Language::SocketIoMsgpack);
+        for io in [&plain_io, &msgpack_io] {
+            namespaces::open(io, &desk, metrics);
+        }
+        let settings = |language| Settings {
+            ping_interval: config.ping_interval,
+            upgrade_timeout: config.upgrade_timeout,
+            payload_bytes_max: config.payload_bytes_max.bytes(),
+            language,
+        };
+        Self {
+            plain: Shim::new(plain, settings(Language::SocketIo), wire.clone()),
+            msgpack: Shim::new(msgpack, settings(Language::SocketIoMsgpack), wire),
+            handles: [plain_io, msgpack_io],
+            client_files: ClientFiles::new(config.client_dir.clone()),
+        }
+    }
+
+    /// Whether a path belongs to this face.
+    pub fn owns(path: &str) -> bool {
+        [PATH, MSGPACK_PATH].iter().any(|own| {
+            path.starts_with(own) || path == own.trim_end_matches('/')
+        })
+    }
+
+    /// Answers a request for one of the face's paths.
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send,
+    {
+        let path = request.uri().path();
+        if let Some(file) = path.strip_prefix(PATH).filter(|file| !file.is_empty()) {
+            return self.client_files.respond(request.method(), request.headers(), file).await;
+        }
+        if path.starts_with(MSGPACK_PATH.trim_end_matches('/')) {
+            self.msgpack.respond(request).await
+        } else {
+            self.plain.respond(request).await
+        }
+    }
+
+    /// Closes all connections in a way that makes clients come back; at most `limit`.
+    pub async fn drain(&self, limit: Duration, drain: &Drain) {
+        debug_assert!(drain.is_draining(), "nobody is let in any more");
+        let [plain, msgpack] = &self.handles;
+        let closed = async { tokio::join!(plain.close(), msgpack.close()) };
+        if tokio::time::timeout(limit, closed).await.is_err() {
+            tracing::warn!("not all Socket.IO connections could be closed in time");
+        }
+    }
+}
+
+fn engine(
+    config: &Config,
+    path: &'static str,
+    language: Language,
+) -> (SocketIoService<NotFoundService>, socketioxide::SocketIo) {
+    let message_bytes_max = config.message_bytes_max.bytes();
+    let builder = SocketIoBuilder::new()
+        .req_path(path.trim_end_matches('/'))
+        .ping_interval(config.ping_interval)
+        .ping_timeout(config.ping_timeout)
+        .connect_timeout(config.connect_timeout)
+        .upgrade_timeout(config.upgrade_timeout)
+        .ack_timeout(ACK_TIMEOUT)
+        .max_buffer_size(config.engine_packets_max)
+        .max_payload(config.payload_bytes_max.bytes() as u64)
+        .ws_read_buffer_size(config.read_buffer_bytes.bytes())
+        .ws_max_message_size(message_bytes_max)
+        .ws_max_frame_size(message_bytes_max);
+    match language {
+        Language::SocketIoMsgpack => builder.with_parser(ParserConfig::msgpack()).build_svc(),
+        Language::SocketIo | Language::EngineIo => builder
+            .with_parser(
+                ParserConfig::common()
+                    .max_incoming_binaries(config.attachments_max)
+                    .max_incoming_binary_buf_size(message_bytes_max),
+            )
+            .build_svc(),
+    }
+}

@@ -1,0 +1,62 @@
+//! What a Socket.IO client may do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::ByteSize;
+
+/// The habits and bounds of the Socket.IO face.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How often the server pings.
+    #[serde(with = "crate::quantity::duration")]
+    pub ping_interval: Duration,
+    /// How long a client may take to answer a ping.
+    #[serde(with = "crate::quantity::duration")]
+    pub ping_timeout: Duration,
+    /// How long a new session may take to join a namespace.
+    #[serde(with = "crate::quantity::duration")]
+    pub connect_timeout: Duration,
+    /// How long a switch from polling to websocket may take.
+    #[serde(with = "crate::quantity::duration")]
+    pub upgrade_timeout: Duration,
+    /// Largest body of a poll, in either direction; told to the client at the handshake.
+    pub payload_bytes_max: ByteSize,
+    /// Largest websocket message from a client.
+    pub message_bytes_max: ByteSize,
+    /// Most binary attachments of one packet from a client.
+    pub attachments_max: usize,
+    /// What a client that subscribes without a cursor is sent first.
+    pub on_join: OnJoin,
+    /// Most topics that one connection may subscribe to.
+    pub subscriptions_max: usize,
+    /// Most ids in one `subscribe`.
+    pub subscribe_ids_max: usize,
+    /// Most requests of one connection that wait for their turn.
+    pub requests_max: usize,
+    /// Most answers and replayed events of one connection that wait to be written; a client that
+    /// lets more pile up is closed.
+    pub answers_max: usize,
+    /// Most packets of the engine (pings, acknowledgements) that wait for one connection.
+    pub engine_packets_max: usize,
+    /// The read buffer of a websocket connection.
+    pub read_buffer_bytes: ByteSize,
+    /// The `dist` folder of the npm package socket.io-client, to serve `socket.io.js` from.
+    #[serde(default)]
+    pub client_dir: Option<PathBuf>,
+}
+
+/// What a client that subscribes without a cursor is sent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnJoin {
+    /// The newest of each state, the facts, the open questions and the terminal event.
+    Snapshot,
+    /// Everything that the log still holds.
+    All,
+    /// Nothing.
+    None,
+}

@@ -1,0 +1,285 @@
+//! Delivery: from the ring to the exit of a link, by cursor.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+
+use crate::face::socketio::encode::{self, Dialect};
+use crate::face::socketio::link::{Direct, Exit, Link, State, WeakLink};
+use crate::face::socketio::messages;
+use crate::hub::{Attached, Description, Gap, Read, Seat, Subscriber, Topic};
+use crate::topic::{Cursor, Entry, EventName, Seq, TopicName};
+use crate::wire::{Outbox, Sent};
+
+/// Most events of one vectored write.
+const BATCH_EVENTS_MAX: usize = 64;
+
+/// Most bytes of one batch, unless a single event is larger.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Something that takes whole batches of frames, or nothing.
+pub(crate) trait Sink {
+    fn offer(&mut self, frames: &[Bytes]) -> Sent;
+}
+
+impl Sink for &Outbox {
+    fn offer(&mut self, frames: &[Bytes]) -> Sent {
+        self.send(frames)
+    }
+}
+
+/// The frames that go into the body of a poll. It takes batches until its bound is passed.
+pub(crate) struct PollBody {
+    pub(crate) frames: Vec<Bytes>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl PollBody {
+    pub(crate) const fn new(bytes_max: usize) -> Self {
+        Self { frames: Vec::new(), bytes: 0, bytes_max }
+    }
+}
+
+impl Sink for PollBody {
+    fn offer(&mut self, frames: &[Bytes]) -> Sent {
+        if self.bytes >= self.bytes_max {
+            return Sent::Blocked;
+        }
+        self.bytes += frames.iter().map(Bytes::len).sum::<usize>();
+        self.frames.extend_from_slice(frames);
+        Sent::Taken
+    }
+}
+
+/// One topic that a link subscribes to.
+pub(crate) struct Subscription {
+    link: WeakLink,
+    topic: TopicName,
+    /// The only event names that are wanted, if not all are.
+    events: Option<Box<[EventName]>>,
+    /// Nothing until the backlog is queued: a wake before that is ignored.
+    place: Mutex<Option<Place>>,
+}
+
+/// Where a subscription is.
+struct Place {
+    seat: Seat,
+    cursor: Cursor,
+    /// Up to here events are not live.
+    live_after: Seq,
+}
+
+enum Due {
+    /// Nothing.
+    Level,
+    /// What follows the cursor is gone.
+    Gap,
+    /// These frames; the cursor is at the number after them.
+    Frames(Vec<Bytes>, Seq),
+}
+
+impl Subscription {
+    pub(crate) fn new(
+        link: &Arc<Link>,
+        topic: TopicName,
+        events: Option<Box<[EventName]>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { link: Arc::downgrade(link), topic, events, place: Mutex::new(None) })
+    }
+
+    pub(crate) const fn topic(&self) -> &TopicName {
+        &self.topic
+    }
+
+    /// Whether events of this name are wanted.
+    pub(crate) fn wants(&self, name: &EventName) -> bool {
+        self.events.as_ref().is_none_or(|names| names.contains(name))
+    }
+
+    /// Where it is now, if it is under way.
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
+        self.place().as_ref().map(|place| place.cursor.clone())
+    }
+
+    /// Takes its place. The caller holds the link's lock and has queued the backlog.
+    pub(crate) fn begin(&self, attached: Attached) {
+        let Attached { seat, cursor, head: live_after, .. } = attached;
+        *self.place() = Some(Place { seat, cursor, live_after });
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Place>> {
+        self.place.lock().expect("no holder of a place panics")
+    }
+
+    /// Sends what is due. Returns whether the sink took everything.
+    fn send(&self, state: &mut State, sink: &mut impl Sink, dialect: Dialect) -> bool {
+        let mut held = self.place();
+        let Some(place) = held.as_mut() else { return true };
+        loop {
+            match self.due(place, dialect) {
+                Due::Level => return true,
+                Due::Gap => {
+                    self.leap(state, place, dialect);
+                    return true;
+                }
+                Due::Frames(frames, upto) => {
+                    if !frames.is_empty() && !state.took(sink.offer(&frames)) {
+                        return false;
+                    }
+                    place.cursor.seq = upto;
+                }
+            }
+        }
+    }
+
+    /// Reads on at the cursor.
+    fn due(&self, place: &Place, dialect: Dialect) -> Due {
+        let mut page = Vec::new();
+        if place.seat.topic().read(&place.cursor, BATCH_EVENTS_MAX, &mut page) == Read::Gap {
+            return Due::Gap;
+        }
+        let (mut frames, mut bytes, mut upto) = (Vec::with_capacity(page.len()), 0, None);
+        for entry in &page {
+            let event = &entry.event;
+            if self.wants(&event.name) {
+                let frame = frame_of(entry, place.live_after, dialect);
+                if bytes > 0 && bytes + frame.len() > BATCH_BYTES_MAX {
+                    break;
+                }
+                bytes += frame.len();
+                frames.push(frame);
+            }
+            upto = Some(event.seq);
+        }
+        upto.map_or(Due::Level, |upto| Due::Frames(frames, upto))
+    }
+
+    /// The events that follow the cursor are gone: queues the gap and the snapshot, and goes on
+    /// after it.
+    fn leap(&self, state: &mut State, place: &mut Place, dialect: Dialect) {
+        let (backlog, to) = place.seat.topic().joining();
+        let from = std::mem::replace(&mut place.cursor, to.clone());
+        place.live_after = to.seq;
+        let gap = messages::gap(&self.topic, &Gap { from, to }, dialect);
+        state.direct.push_back(Direct::Frames(gap));
+        let wanted = backlog.into_iter().filter(|event| self.wants(&event.name));
+        state.direct.extend(wanted.map(Direct::Replay));
+    }
+}
+
+fn frame_of(entry: &Entry, live_after: Seq, dialect: Dialect) -> Bytes {
+    if entry.event.seq > live_after {
+        encode::live(entry, dialect)
+    } else {
+        encode::replayed(&entry.event, dialect)
+    }
+}
+
+impl Subscriber for Subscription {
+    fn wake(&self, _: &Arc<Topic>) {
+        let Some(link) = self.link.upgrade() else { return };
+        let mut state = link.lock();
+        if !state.is_open {
+            return;
+        }
+        let outbox = match &state.exit {
+            Exit::WebSocket(outbox) => Arc::clone(outbox),
+            Exit::Polling => return link.news.notify_one(),
+            Exit::Closed => return,
+        };
+        let mut sink = &*outbox;
+        // What waits for this connection alone goes first; a gap may add to it.
+        let _ = link.send_direct(&mut state, &mut sink)
+            && self.send(&mut state, &mut sink, link.dialect)
+            && link.send_direct(&mut state, &mut sink);
+    }
+
+    fn describe(&self, head: Seq) -> Description {
+        let (connection, transport) = self.link.upgrade().map_or_else(
+            || (String::new(), "closed"),
+            |link| {
+                let state = link.lock();
+                (link.public_id(&state).to_string(), state.exit.as_str())
+            },
+        );
+        let read = self.cursor().map_or(head, |cursor| cursor.seq);
+        let lag = head.0.saturating_sub(read.0);
+        Description { connection, principal: None, transport, lag }
+    }
+}
+
+impl State {
+    /// Whether the sink took the batch. Remembers what is to be done if it did not.
+    fn took(&mut self, sent: Sent) -> bool {
+        match sent {
+            Sent::Taken => true,
+            Sent::Blocked => {
+                self.is_blocked = true;
+                false
+            }
+            Sent::Dead => {
+                self.exit = Exit::Closed;
+                false
+            }
+        }
+    }
+}
+
+impl Link {
+    /// Sends everything that is due. Called whenever an exit opens or has room again.
+    pub(crate) fn deliver(self: &Arc<Self>, state: &mut State) {
+        if !state.is_open {
+            return;
+        }
+        match &state.exit {
+            Exit::WebSocket(outbox) => {
+                let outbox = Arc::clone(outbox);
+                self.send_all(state, &mut &*outbox);
+            }
+            Exit::Polling => self.news.notify_one(),
+            Exit::Closed => {}
+        }
+    }
+
+    /// Sends everything that is due into a sink. Returns whether it took everything.
+    pub(crate) fn send_all(self: &Arc<Self>, state: &mut State, sink: &mut impl Sink) -> bool {
+        state.is_blocked = false;
+        if !self.send_direct(state, sink) {
+            return false;
+        }
+        let subscriptions = std::mem::take(&mut state.subscriptions);
+        let took_all = subscriptions.iter().all(|subscription| {
+            subscription.send(state, sink, self.dialect) && self.send_direct(state, sink)
+        });
+        state.subscriptions = subscriptions;
+        took_all
+    }
+
+    /// Sends what waits for this connection alone. Returns whether the sink took everything.
+    fn send_direct(self: &Arc<Self>, state: &mut State, sink: &mut impl Sink) -> bool {
+        while !state.direct.is_empty() {
+            let (mut frames, mut bytes) = (Vec::new(), 0);
+            for direct in state.direct.iter().take(BATCH_EVENTS_MAX) {
+                let frame = match direct {
+                    Direct::Frames(frames) => frames.clone(),
+                    Direct::Replay(event) => encode::replayed(event, self.dialect),
+                };
+                if bytes > 0 && bytes + frame.len() > BATCH_BYTES_MAX {
+                    break;
+                }
+                bytes += frame.len();
+                frames.push(frame);
+            }
+            if !state.took(sink.offer(&frames)) {
+                return false;
+            }
+            state.direct.drain(..frames.len());
+            if state.direct.is_empty() {
+                state.direct = std::collections::VecDeque::new();
+                self.serve_requests(state);
+            }
+        }
+        true
+    }
+}

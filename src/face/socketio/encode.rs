@@ -1,0 +1,263 @@
+//! Events as Socket.IO frames. The websocket form is the one that is kept; polling unwraps it.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::topic::{Entry, Event, Payload};
+use crate::wire::frame::{self, BINARY, TEXT};
+
+/// The forms that are kept in the ring, by their number there.
+const FORM_TEXT: usize = 0;
+const FORM_MSGPACK: usize = 1;
+
+/// Which frames a client reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Socket.IO's own parser over Engine.IO 3.
+    TextEio3,
+    /// Socket.IO's own parser over Engine.IO 4.
+    Text,
+    /// socket.io-msgpack-parser.
+    Msgpack,
+}
+
+/// The frames of a live event; built once for all who read the same dialect.
+pub(crate) fn live(entry: &Entry, dialect: Dialect) -> Bytes {
+    match dialect {
+        // Attachments have a prefix of their own there; nobody else can share them.
+        Dialect::TextEio3 if matches!(entry.event.payload, Payload::Binary(_)) => {
+            event(&entry.event, dialect)
+        }
+        Dialect::TextEio3 | Dialect::Text => {
+            entry.form(FORM_TEXT, |inner| event(inner, Dialect::Text))
+        }
+        Dialect::Msgpack => entry.form(FORM_MSGPACK, |inner| event(inner, dialect)),
+    }
+}
+
+/// The frames of an event that is not live.
+pub(crate) fn replayed(event: &Event, dialect: Dialect) -> Bytes {
+    frames(event.name.as_str(), &event.payload, event.payload.replayed(), dialect)
+}
+
+fn event(event: &Event, dialect: Dialect) -> Bytes {
+    let (Payload::Object(data) | Payload::Value(data) | Payload::Binary(data)) = &event.payload;
+    frames(event.name.as_str(), &event.payload, data.clone(), dialect)
+}
+
+fn frames(name: &str, payload: &Payload, data: Bytes, dialect: Dialect) -> Bytes {
+    match (dialect, payload) {
+        (Dialect::Msgpack, Payload::Binary(_)) => {
+            msgpack(name, |out| rmp::encode::write_bin(out, &data))
+        }
+        (Dialect::Msgpack, Payload::Object(_) | Payload::Value(_)) => {
+            let value: Value = serde_json::from_slice(&data).unwrap_or_default();
+            msgpack_value(name, &value)
+        }
+        (_, Payload::Object(_) | Payload::Value(_)) => {
+            let mut text = Vec::with_capacity(data.len() + name.len() + 8);
+            text.extend_from_slice(br#"42[""#);
+            text.extend_from_slice(name.as_bytes());
+            text.extend_from_slice(br#"","#);
+            text.extend_from_slice(&data);
+            text.push(b']');
+            frame::build(TEXT, &text)
+        }
+        (Dialect::Text | Dialect::TextEio3, Payload::Binary(_)) => {
+            let text = format!(r#"451-["{name}",{{"_placeholder":true,"num":0}}]"#);
+            let mut out = BytesMut::with_capacity(text.len() + data.len() + 16);
+            frame::put(&mut out, TEXT, text.as_bytes());
+            if dialect == Dialect::TextEio3 {
+                let mut prefixed = Vec::with_capacity(data.len() + 1);
+                prefixed.put_u8(4);
+                prefixed.extend_from_slice(&data);
+                frame::put(&mut out, BINARY, &prefixed);
+            } else {
+                frame::put(&mut out, BINARY, &data);
+            }
+            out.freeze()
+        }
+    }
+}
+
+/// The frame of a message that is for one connection only. It always ends in an object.
+pub(crate) fn message(name: &str, data: &impl Serialize, dialect: Dialect) -> Bytes {
+    let value = serde_json::to_value(data).unwrap_or_default();
+    match dialect {
+        Dialect::Msgpack => msgpack_value(name, &value),
+        Dialect::Text | Dialect::TextEio3 => {
+            frame::build(TEXT, format!(r#"42["{name}",{value}]"#).as_bytes())
+        }
+    }
+}
+
+fn msgpack_value(name: &str, value: &Value) -> Bytes {
+    msgpack(name, |out| {
+        // A Vec takes all, and a JSON value has a msgpack form always.
+        let _ = rmp_serde::encode::write(out, value);
+        Ok::<(), std::convert::Infallible>(())
+    })
+}
+
+fn msgpack<E>(name: &str, data: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Bytes {
+    let mut out = Vec::with_capacity(256);
+    let packet = || {
+        rmp::encode::write_map_len(&mut out, 3).ok()?;
+        rmp::encode::write_str(&mut out, "type").ok()?;
+        rmp::encode::write_uint(&mut out, 2).ok()?;
+        rmp::encode::write_str(&mut out, "data").ok()?;
+        rmp::encode::write_array_len(&mut out, 2).ok()?;
+        rmp::encode::write_str(&mut out, name).ok()?;
+        data(&mut out).ok()?;
+        rmp::encode::write_str(&mut out, "nsp").ok()?;
+        rmp::encode::write_str(&mut out, "/").ok()
+    };
+    packet().expect("a Vec takes all");
+    frame::build(BINARY, &out)
+}
+
+/// The packets of websocket frames as a polling body has them: text as it is, binary in base64.
+pub(crate) fn poll_packets(frames: &Bytes, dialect: Dialect) -> impl Iterator<Item = Bytes> {
+    frame::walk(frames).map(move |(opcode, payload)| {
+        if opcode == TEXT {
+            return payload;
+        }
+        let mut packet = String::with_capacity(payload.len() * 4 / 3 + 8);
+        match dialect {
+            // The frame's own prefix says "message"; in a body the digit 4 does.
+            Dialect::TextEio3 => {
+                packet.push_str("b4");
+                STANDARD.encode_string(&payload[1..], &mut packet);
+            }
+            Dialect::Text | Dialect::Msgpack => {
+                packet.push('b');
+                STANDARD.encode_string(&payload, &mut packet);
+            }
+        }
+        packet.into()
+    })
+}
+
+/// The body of a poll.
+pub(crate) fn body(packets: &[Bytes], dialect: Dialect) -> Bytes {
+    let mut body = BytesMut::new();
+    for packet in packets {
+        add_to_body(&mut body, packet, dialect);
+    }
+    body.freeze()
+}
+
+/// Adds a packet to the body of a poll.
+fn add_to_body(body: &mut BytesMut, packet: &[u8], dialect: Dialect) {
+    match dialect {
+        Dialect::TextEio3 => {
+            let text = String::from_utf8_lossy(packet);
+            let mut length = String::new();
+            write!(length, "{}:", text.encode_utf16().count()).expect("a String takes all");
+            body.extend_from_slice(length.as_bytes());
+        }
+        Dialect::Text | Dialect::Msgpack => {
+            if !body.is_empty() {
+                body.put_u8(0x1e);
+            }
+        }
+    }
+    body.extend_from_slice(packet);
+}
+
+/// The packets of a body that the engine made.
+pub(crate) fn split_body(body: &Bytes, dialect: Dialect) -> Vec<Bytes> {
+    match dialect {
+        Dialect::Text | Dialect::Msgpack => body
+            .split(|byte| *byte == 0x1e)
+            .filter(|packet| !packet.is_empty())
+            .map(|packet| body.slice_ref(packet))
+            .collect(),
+        Dialect::TextEio3 => split_lengths(body),
+    }
+}
+
+/// `<length in UTF-16 units>:<packet>`, one after the other.
+fn split_lengths(body: &Bytes) -> Vec<Bytes> {
+    let mut packets = Vec::new();
+    let Ok(mut rest) = std::str::from_utf8(body) else { return packets };
+    while let Some((length, tail)) = rest.split_once(':') {
+        let Ok(mut units) = length.parse::<usize>() else { break };
+        let end = tail
+            .char_indices()
+            .find(|(_, c)| {
+                let is_end = units == 0;
+                units = units.saturating_sub(c.len_utf16());
+                is_end
+            })
+            .map_or(tail.len(), |(at, _)| at);
+        packets.push(body.slice_ref(&tail.as_bytes()[..end]));
+        rest = &tail[end..];
+    }
+    packets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::{Class, Epoch, Seq};
+
+    fn entry(payload: Payload) -> Entry {
+        Entry::new(std::sync::Arc::new(Event {
+            topic: "session:a".parse().unwrap(),
+            seq: Seq(1),
+            epoch: Epoch::new("e").unwrap(),
+            id: uuid::Uuid::nil(),
+            name: "progress".parse().unwrap(),
+            timestamp_ms: 0,
+            class: Class::State,
+            key: None,
+            payload,
+        }))
+    }
+
+    fn packets(payload: Payload, dialect: Dialect) -> Vec<String> {
+        poll_packets(&live(&entry(payload), dialect), dialect)
+            .map(|packet| String::from_utf8(packet.to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn an_event_is_one_text_packet() {
+        let payload = Payload::Object(r#"{"a":1}"#.into());
+        assert_eq!(packets(payload.clone(), Dialect::Text), [r#"42["progress",{"a":1}]"#]);
+        let frames = replayed(&entry(payload).event, Dialect::Text);
+        let got: Vec<_> = poll_packets(&frames, Dialect::Text).collect();
+        assert_eq!(got, [r#"42["progress",{"a":1,"_replayed":true}]"#.as_bytes()]);
+    }
+
+    #[test]
+    fn bytes_are_an_attachment_in_one_unit() {
+        let head = r#"451-["progress",{"_placeholder":true,"num":0}]"#;
+        let payload = Payload::Binary(Bytes::from_static(&[0, 255]));
+        assert_eq!(packets(payload.clone(), Dialect::Text), [head, "bAP8="]);
+        assert_eq!(packets(payload.clone(), Dialect::TextEio3), [head, "b4AP8="]);
+        let frame = live(&entry(payload), Dialect::Msgpack);
+        let (opcode, packet) = frame::walk(&frame).next().unwrap();
+        assert_eq!(opcode, BINARY);
+        assert!(packet.windows(4).any(|window| window == [0xc4, 2, 0, 255]));
+    }
+
+    #[test]
+    fn bodies_survive_their_own_splitting() {
+        let sent = [r#"42["a","é 🚀"]"#, "2", r#"0{"sid":"x"}"#];
+        for dialect in [Dialect::Text, Dialect::TextEio3] {
+            let mut body = BytesMut::new();
+            for packet in sent {
+                add_to_body(&mut body, packet.as_bytes(), dialect);
+            }
+            let got = split_body(&body.freeze(), dialect);
+            assert_eq!(got, sent.map(str::as_bytes), "{dialect:?}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The filter on a websocket under the engine: a link sees the frames that pass.
+
+use std::sync::Arc;
+
+use crate::face::socketio::link::{Exit, Link};
+use crate::face::socketio::packets::Judgement;
+use crate::wire::frame::{self, BINARY, CLOSE, TEXT};
+use crate::wire::{Filter, Outbox, Verdict};
+
+/// A link as the filter of its websocket.
+pub struct Frames {
+    link: Arc<Link>,
+    /// Until the first ping is past, places to feed its answer are looked for.
+    is_watching: bool,
+}
+
+impl Frames {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        let is_watching = !link.lock().is_first_ping_past;
+        Self { link, is_watching }
+    }
+}
+
+impl Filter for Frames {
+    fn outgoing(&mut self, opcode: u8, payload: &[u8], is_whole: bool) -> Verdict {
+        let judgement = match opcode {
+            TEXT => self.link.judge_text(payload),
+            BINARY => self.link.judge_binary(payload),
+            CLOSE => {
+                // Nothing may follow a close frame.
+                self.link.lock().exit = Exit::Closed;
+                Judgement::Keep
+            }
+            _ => Judgement::Keep,
+        };
+        match judgement {
+            Judgement::Drop if is_whole => Verdict::Drop,
+            Judgement::Swap(payload) if is_whole => Verdict::Swap(frame::build(opcode, &payload)),
+            Judgement::Keep | Judgement::Drop | Judgement::Swap(_) => Verdict::Keep,
+        }
+    }
+
+    fn is_mid_packet(&self) -> bool {
+        self.link.lock().attachments > 0
+    }
+
+    fn passed(&mut self) -> bool {
+        let mut state = self.link.lock();
+        if std::mem::take(&mut state.is_opening) {
+            state.is_open = true;
+            self.link.deliver(&mut state);
+        } else if state.is_blocked && state.attachments == 0 {
+            self.link.deliver(&mut state);
+        }
+        state.owes_pong
+    }
+
+    fn incoming(&mut self, _: u8, _: &[u8]) {}
+
+    fn wants_incoming(&self) -> bool {
+        self.is_watching
+    }
+
+    fn feed(&mut self) -> Option<u8> {
+        if !self.is_watching {
+            return None;
+        }
+        let mut state = self.link.lock();
+        let owes_pong = std::mem::take(&mut state.owes_pong);
+        self.is_watching = !state.is_first_ping_past;
+        owes_pong.then_some(b'3')
+    }
+
+    fn writable(&mut self) {
+        let mut state = self.link.lock();
+        self.link.deliver(&mut state);
+    }
+
+    fn closed(&mut self, outbox: &Arc<Outbox>) {
+        let mut state = self.link.lock();
+        if matches!(&state.exit, Exit::WebSocket(ours) if Arc::ptr_eq(ours, outbox)) {
+            state.exit = Exit::Closed;
+        }
+    }
+}

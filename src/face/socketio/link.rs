@@ -1,0 +1,214 @@
+//! A link: one Engine.IO session, whatever transport it is on, and what is due to it.
+//!
+//! Events never enter the engine's queue. A link has a cursor for each topic it subscribes to, and
+//! an exit that changes once, from polling to websocket. One lock guards it all; the cursors move
+//! under it, at the moment the bytes are handed over, so no event can leave by two exits. Lock
+//! order: link, then topic; link, then outbox.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::connection::{CloseReason, ConnectionId};
+use crate::face::socketio::delivery::Subscription;
+use crate::face::socketio::encode::Dialect;
+use crate::face::socketio::requests::Requests;
+use crate::face::socketio::sessions::Sessions;
+use crate::topic::Event;
+use crate::wire::Outbox;
+
+/// One Engine.IO session.
+pub(crate) struct Link {
+    pub(crate) dialect: Dialect,
+    /// Whether the session began as websocket; then its engine id is never needed by the client.
+    pub(crate) is_websocket_born: bool,
+    pub(crate) born: Instant,
+    pub(crate) sessions: Arc<Sessions>,
+    /// The engine's id of the session: the client's credential, never shown to others.
+    pub(crate) sid: OnceLock<Box<str>>,
+    /// Frees the poll that waits for the engine, or the next one: something is due.
+    pub(crate) news: Notify,
+    state: Mutex<State>,
+}
+
+/// The way out for events.
+pub(crate) enum Exit {
+    /// The body of a poll.
+    Polling,
+    /// The outbox of a websocket.
+    WebSocket(Arc<Outbox>),
+    /// There is none any more.
+    Closed,
+}
+
+/// What waits for one connection only; it goes out before events.
+pub(crate) enum Direct {
+    /// Whole frames.
+    Frames(Bytes),
+    /// An event that is not live; its frames are built when it is written.
+    Replay(Arc<Event>),
+}
+
+pub(crate) struct State {
+    /// The public id of the main namespace's socket.
+    pub(crate) id: ConnectionId,
+    pub(crate) exit: Exit,
+    /// Counts the connects to the main namespace; a late disconnect of an earlier one is ignored.
+    pub(crate) generation: u64,
+    /// The main namespace was joined and not left.
+    pub(crate) is_joined: bool,
+    /// The CONNECT answer of the main namespace has been handed over.
+    pub(crate) is_open: bool,
+    /// The CONNECT answer is among the bytes that are about to be handed over.
+    pub(crate) is_opening: bool,
+    /// A switch to websocket is being probed: polls are answered at once.
+    pub(crate) is_probing: bool,
+    /// The first ping has been held back, or its time is over.
+    pub(crate) is_first_ping_past: bool,
+    /// The engine is to be told that the client answered the ping.
+    pub(crate) owes_pong: bool,
+    /// Attachments of the engine's current packet that have not passed yet.
+    pub(crate) attachments: usize,
+    /// The engine's answer to a probe that we have answered already is to be dropped.
+    pub(crate) swallows_probe: bool,
+    /// The outbox turned us away.
+    pub(crate) is_blocked: bool,
+    pub(crate) close_reason: Option<CloseReason>,
+    pub(crate) direct: VecDeque<Direct>,
+    pub(crate) subscriptions: Vec<Arc<Subscription>>,
+    pub(crate) requests: Requests,
+}
+
+impl Exit {
+    /// The transport, for people.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Polling => "polling",
+            Self::WebSocket(_) => "websocket",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl Link {
+    pub(crate) fn new(
+        dialect: Dialect,
+        is_websocket_born: bool,
+        sessions: &Arc<Sessions>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            dialect,
+            is_websocket_born,
+            born: Instant::now(),
+            sessions: Arc::clone(sessions),
+            sid: OnceLock::new(),
+            news: Notify::new(),
+            state: Mutex::new(State {
+                id: ConnectionId::new(),
+                exit: Exit::Polling,
+                generation: 0,
+                is_joined: false,
+                is_open: false,
+                is_opening: false,
+                is_probing: false,
+                is_first_ping_past: dialect == Dialect::TextEio3,
+                owes_pong: false,
+                attachments: 0,
+                swallows_probe: false,
+                is_blocked: false,
+                close_reason: None,
+                direct: VecDeque::new(),
+                subscriptions: Vec::new(),
+                requests: Requests::default(),
+            }),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of a link panics")
+    }
+
+    /// Notes the engine's id of the session and makes the link known by it.
+    pub(crate) fn learn_sid(self: &Arc<Self>, sid: &str) {
+        if self.sid.set(sid.into()).is_ok() {
+            self.sessions.insert(sid, self);
+        }
+    }
+
+    /// Joins the main namespace: a new generation, with a public id of its own.
+    pub(crate) fn join(&self) -> (u64, ConnectionId) {
+        let mut state = self.lock();
+        state.generation += 1;
+        state.is_open = false;
+        state.id = match (self.dialect, self.sid.get()) {
+            // These clients take the handshake's id for their own and know no other. It is told to
+            // nobody else: see `public_id`.
+            (Dialect::TextEio3, Some(sid)) if !self.is_websocket_born => ConnectionId::of(sid),
+            // The handshake was given this id instead of the engine's.
+            (Dialect::TextEio3, _) => state.id.clone(),
+            (Dialect::Text | Dialect::Msgpack, _) if state.generation == 1 => state.id.clone(),
+            (Dialect::Text | Dialect::Msgpack, _) => ConnectionId::new(),
+        };
+        state.is_joined = true;
+        (state.generation, state.id.clone())
+    }
+
+    /// Leaves the main namespace, unless it was joined anew since. Returns whether it was left.
+    pub(crate) fn leave(&self, generation: u64) -> bool {
+        let (was_joined, subscriptions) = {
+            let mut state = self.lock();
+            if state.generation != generation {
+                return false;
+            }
+            state.is_open = false;
+            state.direct = VecDeque::new();
+            state.requests.clear();
+            let was_joined = std::mem::take(&mut state.is_joined);
+            (was_joined, std::mem::take(&mut state.subscriptions))
+        };
+        // Seats take the topics' locks: outside of ours.
+        drop(subscriptions);
+        was_joined
+    }
+
+    /// An id that may be shown to others.
+    pub(crate) fn public_id(&self, state: &State) -> ConnectionId {
+        if self.sid.get().is_some_and(|sid| **sid == *state.id.as_str()) {
+            // Of an old client on polling the id is its credential: others get a digest of it.
+            use sha2::{Digest, Sha256};
+            let digest = Sha256::digest(state.id.as_str().as_bytes());
+            let id: String = digest[..10].iter().map(|byte| format!("{byte:02x}")).collect();
+            return ConnectionId::of(&id);
+        }
+        state.id.clone()
+    }
+
+    /// Ends the connection from our side: a websocket's engine notices by its socket, a polling
+    /// client is told by its next poll.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        let exit = {
+            let mut state = self.lock();
+            state.close_reason.get_or_insert(reason);
+            std::mem::replace(&mut state.exit, Exit::Closed)
+        };
+        match exit {
+            Exit::WebSocket(outbox) => outbox.kill(),
+            Exit::Polling => self.news.notify_one(),
+            Exit::Closed => {}
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(sid) = self.sid.get() {
+            self.sessions.remove(sid);
+        }
+    }
+}
+
+/// A reference that does not keep a link alive.
+pub(crate) type WeakLink = Weak<Link>;

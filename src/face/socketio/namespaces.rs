@@ -1,0 +1,112 @@
+//! The namespaces: who listens before a client hears that it is connected.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use serde_json::Value;
+use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
+use socketioxide::handler::ConnectHandler;
+use socketioxide::socket::DisconnectReason;
+
+use crate::connection::{CloseReason, Metrics};
+use crate::face::socketio::link::{Direct, Link};
+use crate::face::socketio::messages;
+use crate::face::socketio::requests::{Desk, Request, What};
+
+/// The namespace of producers.
+const PRODUCERS: &str = "/producers";
+
+/// The name of this face in metrics.
+const FACE: &str = "socketio";
+
+/// The engine lost the link of its session; it cannot happen to a session that came by the shim.
+#[derive(Debug, thiserror::Error)]
+#[error("the session is not known")]
+struct NoLink;
+
+/// Opens `/` and `/producers`.
+pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) {
+    let (main_desk, main_metrics) = (desk.clone(), metrics.clone());
+    let join = move |socket: SocketRef| {
+        ready(join_main(&socket, &main_desk, &main_metrics))
+    };
+    io.ns("/", nothing_more.with(join));
+
+    let producers_desk = desk.clone();
+    let join = move |socket: SocketRef| ready(join_producers(&socket, &producers_desk));
+    io.ns(PRODUCERS, nothing_more.with(join));
+}
+
+/// After the CONNECT answer there is nothing left to do: everything was set up before it.
+fn nothing_more() -> Ready<()> {
+    ready(())
+}
+
+fn link_of(socket: &SocketRef) -> Result<Arc<Link>, NoLink> {
+    socket.req_parts().extensions.get::<Arc<Link>>().cloned().ok_or(NoLink)
+}
+
+fn join_main(socket: &SocketRef, desk: &Desk, metrics: &Metrics) -> Result<(), NoLink> {
+    let link = link_of(socket)?;
+    let (generation, id) = link.join();
+    listen(socket, desk, |name| match name {
+        "subscribe" => What::Subscribe,
+        "unsubscribe" => What::Unsubscribe,
+        other => What::Unknown(other.to_owned()),
+    });
+    metrics.opened(FACE);
+    tracing::debug!(connection = %id, "connected");
+    let (left, metrics) = (Arc::downgrade(&link), metrics.clone());
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        let reason = left.upgrade().map_or(CloseReason::Client, |link| {
+            link.leave(generation);
+            link.lock().close_reason.unwrap_or_else(|| close_reason(reason))
+        });
+        tracing::debug!(connection = %id, close_reason = reason.as_str(), "disconnected");
+        metrics.closed(FACE, reason);
+        ready(())
+    });
+    let mut state = link.lock();
+    let connected = messages::connected(&state.id, link.dialect);
+    state.direct.push_back(Direct::Frames(connected));
+    Ok(())
+}
+
+fn join_producers(socket: &SocketRef, desk: &Desk) -> Result<(), NoLink> {
+    link_of(socket)?;
+    listen(socket, desk, |name| match name {
+        "publish" => What::Publish,
+        "ask" => What::Ask,
+        other => What::Unknown(other.to_owned()),
+    });
+    Ok(())
+}
+
+/// Puts every event of a socket into its link's queue. The closure runs where the engine reads the
+/// packet, so the order is the client's; what it returns is ready at once.
+fn listen(socket: &SocketRef, desk: &Desk, what: fn(&str) -> What) {
+    let desk = desk.clone();
+    socket.on_fallback(
+        move |socket: SocketRef, Event(name): Event, TryData(data): TryData<Value>, ack: AckSender| {
+            if let Ok(link) = link_of(&socket) {
+                link.request(Request { what: what(&name), data: data.ok(), ack }, &desk);
+            }
+            ready(())
+        },
+    );
+}
+
+const fn close_reason(reason: DisconnectReason) -> CloseReason {
+    match reason {
+        DisconnectReason::TransportClose
+        | DisconnectReason::TransportError
+        | DisconnectReason::ClientNSDisconnect => CloseReason::Client,
+        DisconnectReason::MultipleHttpPollingError | DisconnectReason::PacketParsingError => {
+            CloseReason::Protocol
+        }
+        DisconnectReason::HeartbeatTimeout => CloseReason::Heartbeat,
+        DisconnectReason::ClosingServer | DisconnectReason::ServerNSDisconnect => {
+            CloseReason::Drain
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The engine's packets on their way out: recognised, kept, dropped or rewritten.
+//!
+//! The same rules for a websocket frame and for a packet in the body of a poll: clients get public
+//! ids, the first ping stays inside, and what opens or closes the way for events is noted.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::connection::ConnectionId;
+use crate::face::socketio::encode::Dialect;
+use crate::face::socketio::link::{Exit, Link, State};
+
+/// What is to become of a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    Keep,
+    Drop,
+    /// This packet goes instead.
+    Swap(Bytes),
+}
+
+/// A Socket.IO packet of the msgpack parser, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct MsgpackPacket {
+    #[serde(rename = "type")]
+    kind: u8,
+    nsp: String,
+}
+
+/// The CONNECT answer of the msgpack parser.
+#[derive(Debug, Serialize)]
+struct MsgpackConnect<'a> {
+    #[serde(rename = "type")]
+    kind: u8,
+    data: MsgpackSid<'a>,
+    nsp: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct MsgpackSid<'a> {
+    sid: &'a str,
+}
+
+impl Link {
+    /// Judges a text packet, Engine.IO digit included.
+    pub(crate) fn judge_text(self: &Arc<Self>, packet: &[u8]) -> Judgement {
+        match packet {
+            [b'0', rest @ ..] => self.judge_open(rest),
+            [b'1'] => {
+                self.lock().exit = Exit::Closed;
+                Judgement::Keep
+            }
+            [b'2'] => self.judge_ping(),
+            b"3probe" => {
+                let mut state = self.lock();
+                if std::mem::take(&mut state.swallows_probe) {
+                    Judgement::Drop
+                } else {
+                    Judgement::Keep
+                }
+            }
+            [b'4', packet @ ..] if self.sessions.speaks_socketio() => self.judge_message(packet),
+            _ => Judgement::Keep,
+        }
+    }
+
+    /// Judges a binary packet (the digit or base64 taken off).
+    pub(crate) fn judge_binary(&self, packet: &[u8]) -> Judgement {
+        let mut state = self.lock();
+        if state.attachments > 0 {
+            state.attachments -= 1;
+            return Judgement::Keep;
+        }
+        if self.dialect != Dialect::Msgpack {
+            return Judgement::Keep;
+        }
+        let Ok(packet) = rmp_serde::from_slice::<MsgpackPacket>(packet) else {
+            return Judgement::Keep;
+        };
+        match packet.kind {
+            0 => {
+                let id = connect_id(&mut state, &packet.nsp);
+                let data = MsgpackSid { sid: id.as_str() };
+                let answer = MsgpackConnect { kind: 0, data, nsp: &packet.nsp };
+                rmp_serde::to_vec_named(&answer)
+                    .map_or(Judgement::Keep, |bytes| Judgement::Swap(bytes.into()))
+            }
+            1 if packet.nsp == "/" => {
+                state.is_open = false;
+                Judgement::Keep
+            }
+            _ => Judgement::Keep,
+        }
+    }
+
+    /// `0{"sid":"…",…}`: the handshake tells us the engine's id.
+    fn judge_open(self: &Arc<Self>, packet: &[u8]) -> Judgement {
+        const KEY: &str = r#""sid":""#;
+        let Ok(text) = std::str::from_utf8(packet) else { return Judgement::Keep };
+        let Some(start) = text.find(KEY).map(|at| at + KEY.len()) else { return Judgement::Keep };
+        let Some(len) = text[start..].find('"') else { return Judgement::Keep };
+        self.learn_sid(&text[start..start + len]);
+        if self.dialect == Dialect::TextEio3 && self.is_websocket_born {
+            // This client takes the handshake's id for its public one, and never needs the real
+            // one, since it is on its last transport already.
+            let id = self.lock().id.clone();
+            let (before, after) = (&text[..start], &text[start + len..]);
+            return Judgement::Swap(format!("0{before}{id}{after}").into());
+        }
+        Judgement::Keep
+    }
+
+    /// The engine pings at once, where clients expect the first ping after an interval: that one
+    /// stays here, and the engine is told that it was answered.
+    fn judge_ping(&self) -> Judgement {
+        let mut state = self.lock();
+        if state.is_first_ping_past {
+            return Judgement::Keep;
+        }
+        state.is_first_ping_past = true;
+        if self.born.elapsed() >= self.sessions.ping_interval() / 2 {
+            return Judgement::Keep;
+        }
+        state.owes_pong = true;
+        Judgement::Drop
+    }
+
+    fn judge_message(&self, packet: &[u8]) -> Judgement {
+        match packet {
+            [b'0', rest @ ..] => self.judge_connect(rest),
+            [b'1'] => {
+                self.lock().is_open = false;
+                Judgement::Keep
+            }
+            [b'5' | b'6', rest @ ..] => {
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
+                let count = digits.fold(0_usize, |sum, digit| {
+                    sum.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
+                });
+                self.lock().attachments = count;
+                Judgement::Keep
+            }
+            _ => Judgement::Keep,
+        }
+    }
+
+    /// `40{"sid":"…"}` or `40/namespace,{"sid":"…"}`; version 3 clients get no payload.
+    fn judge_connect(&self, rest: &[u8]) -> Judgement {
+        let Ok(text) = std::str::from_utf8(rest) else { return Judgement::Keep };
+        let namespace = match text.split_once(',') {
+            Some((namespace, _)) if text.starts_with('/') => namespace,
+            _ if text.starts_with('/') => text,
+            _ => "/",
+        };
+        let id = connect_id(&mut self.lock(), namespace);
+        if self.dialect == Dialect::TextEio3 {
+            return Judgement::Keep;
+        }
+        let prefix = if namespace == "/" { String::new() } else { format!("{namespace},") };
+        Judgement::Swap(format!(r#"40{prefix}{{"sid":"{id}"}}"#).into())
+    }
+}
+
+/// The id that a CONNECT answer tells; notes that the main namespace opens with it.
+fn connect_id(state: &mut State, namespace: &str) -> ConnectionId {
+    if namespace == "/" {
+        state.is_opening = true;
+        state.id.clone()
+    } else {
+        ConnectionId::new()
+    }
+}

@@ -1,0 +1,200 @@
+//! Polls: what the engine answers, with the events that are due added to it.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{Method, Response, StatusCode, Uri};
+use http_body_util::Full;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::face::socketio::delivery::PollBody;
+use crate::face::socketio::encode::{self, Dialect};
+use crate::face::socketio::link::{Exit, Link};
+use crate::face::socketio::packets::Judgement;
+use crate::face::socketio::request::Refusal;
+use crate::face::socketio::shim::{Engine, Shim, lean};
+
+/// The packet that ends a poll without saying anything.
+const NOOP: &[u8] = b"6";
+
+/// The packet that closes a session.
+const CLOSE: &[u8] = b"1";
+
+impl<E: Engine> Shim<E> {
+    /// Answers a poll. It waits for the engine or for events, whichever comes first.
+    pub(crate) async fn poll(&self, sid: &str, uri: &Uri) -> Result<Response<Body>, Refusal> {
+        let Some(link) = self.sessions.get(sid) else { return self.farewell(sid) };
+        {
+            let state = link.lock();
+            if matches!(state.exit, Exit::WebSocket(_)) {
+                return Err(Refusal::BadRequest);
+            }
+            if state.is_probing {
+                link.news.notify_one();
+            }
+        }
+        let mut abort = Abort { shim: self.clone(), link, uri: uri.clone(), is_armed: true };
+        let link = Arc::clone(&abort.link);
+        loop {
+            let request = lean(Method::GET, uri, &link, Full::default());
+            // The engine's future may be dropped while it waits: it takes packets from its queue
+            // only when it is about to answer.
+            let answer = tokio::select! {
+                biased;
+                answer = self.engine.answer(request) => Some(answer),
+                () = link.news.notified() => None,
+            };
+            let mut packets = Vec::new();
+            if let Some(answer) = answer {
+                if answer.status != StatusCode::OK {
+                    abort.is_armed = false;
+                    return self.farewell(sid);
+                }
+                if answer.is_binary {
+                    abort.is_armed = false;
+                    return Ok(binary_response(answer.body));
+                }
+                packets = judge(&link, &answer.body);
+            }
+            let due = self.add_due(&link, &mut packets);
+            if due.owes_pong {
+                let pong = lean(Method::POST, uri, &link, Full::new(pong(link.dialect)));
+                self.engine.answer(pong).await;
+            }
+            if due.is_doomed {
+                // The guard, which stays armed, ends the session.
+                packets.push(Bytes::from_static(CLOSE));
+            } else if packets.is_empty() && due.must_answer {
+                packets.push(Bytes::from_static(NOOP));
+            }
+            if packets.iter().any(|packet| **packet == *NOOP) {
+                // A poll that came with the close has its answer.
+                self.sessions.takes_farewell(sid);
+            }
+            if !packets.is_empty() {
+                abort.is_armed = due.is_doomed;
+                return Ok(response(encode::body(&packets, link.dialect)));
+            }
+        }
+    }
+
+    /// Adds the events that are due.
+    fn add_due(&self, link: &Arc<Link>, packets: &mut Vec<Bytes>) -> Added {
+        let mut state = link.lock();
+        if std::mem::take(&mut state.is_opening) {
+            state.is_open = true;
+        }
+        if state.is_open && matches!(state.exit, Exit::Polling) {
+            let mut body = PollBody::new(self.settings.payload_bytes_max);
+            if !link.send_all(&mut state, &mut body) {
+                link.news.notify_one();
+            }
+            for frames in &body.frames {
+                packets.extend(encode::poll_packets(frames, link.dialect));
+            }
+        }
+        Added {
+            owes_pong: std::mem::take(&mut state.owes_pong),
+            must_answer: state.is_probing || !matches!(state.exit, Exit::Polling),
+            is_doomed: state.close_reason.is_some() && matches!(state.exit, Exit::Closed),
+        }
+    }
+
+    /// The session is gone: a poll that crossed with its close is answered as if it had waited.
+    fn farewell(&self, sid: &str) -> Result<Response<Body>, Refusal> {
+        if self.sessions.takes_farewell(sid) {
+            return Ok(response(Bytes::from_static(NOOP)));
+        }
+        Err(Refusal::SessionUnknown)
+    }
+}
+
+/// What is to be done after events were added to a poll.
+struct Added {
+    /// The first ping was held back: the engine is to be told that it was answered.
+    owes_pong: bool,
+    /// The poll must not wait on, even with nothing to say.
+    must_answer: bool,
+    /// The link was closed from our side: the client is told so.
+    is_doomed: bool,
+}
+
+/// What of the engine's body may pass.
+fn judge(link: &Arc<Link>, body: &Bytes) -> Vec<Bytes> {
+    let mut passed = Vec::new();
+    for packet in encode::split_body(body, link.dialect) {
+        let (judgement, is_binary) = match packet.strip_prefix(b"b") {
+            Some(base64) => {
+                let bytes = STANDARD.decode(base64).unwrap_or_default();
+                (link.judge_binary(&bytes), true)
+            }
+            None => (link.judge_text(&packet), false),
+        };
+        match judgement {
+            Judgement::Keep => passed.push(packet),
+            Judgement::Drop => {}
+            Judgement::Swap(other) if is_binary => {
+                passed.push(format!("b{}", STANDARD.encode(&other)).into());
+            }
+            Judgement::Swap(other) => passed.push(other),
+        }
+    }
+    passed
+}
+
+/// Whether a client's body closes the session.
+pub(crate) fn has_close(body: &Bytes, dialect: Dialect) -> bool {
+    encode::split_body(body, dialect).iter().any(|packet| **packet == *b"1")
+}
+
+fn pong(dialect: Dialect) -> Bytes {
+    match dialect {
+        Dialect::TextEio3 => Bytes::from_static(b"1:3"),
+        Dialect::Text | Dialect::Msgpack => Bytes::from_static(b"3"),
+    }
+}
+
+/// The answer to a poll or post.
+pub(crate) fn response(body: Bytes) -> Response<Body> {
+    typed(body, "text/plain; charset=UTF-8")
+}
+
+fn binary_response(body: Bytes) -> Response<Body> {
+    typed(body, "application/octet-stream")
+}
+
+fn typed(body: Bytes, kind: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Closes the session when its client gives up a poll: dropped with the future of the poll.
+struct Abort<E: Engine> {
+    shim: Shim<E>,
+    link: Arc<Link>,
+    uri: Uri,
+    is_armed: bool,
+}
+
+impl<E: Engine> Drop for Abort<E> {
+    fn drop(&mut self) {
+        if !self.is_armed {
+            return;
+        }
+        let body = match self.link.dialect {
+            Dialect::TextEio3 => Bytes::from_static(b"1:1"),
+            Dialect::Text | Dialect::Msgpack => Bytes::from_static(b"1"),
+        };
+        let request = lean(Method::POST, &self.uri, &self.link, Full::new(body));
+        let engine = self.shim.engine.clone();
+        self.shim.wire.drain.spawn(async move {
+            engine.answer(request).await;
+        });
+    }
+}

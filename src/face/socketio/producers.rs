@@ -1,0 +1,138 @@
+//! Namespace `/producers`: publish with an acknowledgement, and ask with the answer as one.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use socketioxide::extract::AckSender;
+
+use crate::face::socketio::messages::Problem;
+use crate::face::socketio::requests::Desk;
+use crate::hub::{AppendError, Hub, Idempotency, WaitError};
+use crate::topic::{Class, Draft, EventName, TopicName};
+
+/// Longest idempotency key, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Publish {
+    topic: String,
+    name: String,
+    #[serde(default)]
+    data: Value,
+    data_base64: Option<String>,
+    class: Option<Class>,
+    key: Option<String>,
+    #[serde(default)]
+    terminal: bool,
+    idempotency_key: Option<String>,
+}
+
+/// Publishes an event. Returns the receipt or the problem.
+pub(crate) async fn publish(hub: &Hub, data: Option<Value>) -> Value {
+    match append(hub, data).await {
+        Ok(receipt) => receipt,
+        Err(problem) => json!(problem),
+    }
+}
+
+/// Publishes a `clarification` and acknowledges with its answer, when it comes. The wait is a task
+/// of its own, so that other requests of the connection go on.
+pub(crate) async fn ask(desk: &Desk, data: Option<Value>, ack: AckSender) {
+    let data = data.map(|mut data| {
+        if let Some(fields) = data.as_object_mut() {
+            fields.entry("name").or_insert_with(|| json!("clarification"));
+            let question = fields.entry("data").or_insert_with(|| json!({}));
+            if let Some(question) = question.as_object_mut() {
+                let id = || json!(uuid::Uuid::new_v4().to_string());
+                question.entry("clarificationId").or_insert_with(id);
+            }
+        }
+        data
+    });
+    let id = data.as_ref().and_then(|data| data["data"]["clarificationId"].as_str());
+    let (Some(id), Some(name)) = (
+        id.map(str::to_owned),
+        data.as_ref().and_then(|data| data["topic"].as_str()?.parse::<TopicName>().ok()),
+    ) else {
+        let why = "give {topic, data: {question, schema?, default?, expiresAt?}}".to_owned();
+        let _ = ack.send(&json!(Problem::new("invalid_event", why)));
+        return;
+    };
+    if let Err(problem) = append(&desk.hub, data).await {
+        let _ = ack.send(&json!(problem));
+        return;
+    }
+    let (hub, drain) = (desk.hub.clone(), desk.drain.clone());
+    desk.drain.spawn(async move {
+        let wait = hub.config().answer_wait_max;
+        let answer = loop {
+            match hub.wait_for_answer(&name, &id, wait).await {
+                Ok(Some(answer)) => break json!(answer),
+                Ok(None) if drain.is_draining() => {
+                    let why = "the node is draining: ask for the answer again".to_owned();
+                    break json!(Problem::new("draining", why));
+                }
+                Ok(None) => {}
+                Err(error @ WaitError::Expired) => {
+                    break json!(Problem::new("expired", error.to_string()));
+                }
+                Err(error @ WaitError::Unknown) => {
+                    break json!(Problem::new("unknown_clarification", error.to_string()));
+                }
+            }
+        };
+        let _ = ack.send(&answer);
+    });
+}
+
+async fn append(hub: &Hub, data: Option<Value>) -> Result<Value, Problem> {
+    let invalid = |why: String| Problem::new("invalid_event", why);
+    let data = data.ok_or_else(|| invalid("give {topic, name, data}".to_owned()))?;
+    let publish: Publish =
+        serde_json::from_value(data).map_err(|error| invalid(error.to_string()))?;
+    let key = publish.idempotency_key.as_deref();
+    if key.is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+        return Err(invalid("`idempotency_key` must have 1 to 255 bytes".to_owned()));
+    }
+    let draft = draft(&publish)?;
+    let receipt = hub.append(draft, key.map(Idempotency)).await.map_err(|error| {
+        let code = match &error {
+            AppendError::TooBig { .. } => "payload_too_large",
+            AppendError::TooManyTopics(_) => "too_many_topics",
+            AppendError::Store(_) => "store_full",
+            AppendError::KeyReused => "idempotency_key_reused",
+            AppendError::KeyInFlight => "idempotency_key_in_flight",
+            AppendError::AskedAlready(_) => "asked_already",
+            AppendError::BadQuestion(_) => "invalid_clarification",
+        };
+        Problem::new(code, error.to_string())
+    })?;
+    Ok(json!(receipt))
+}
+
+fn draft(publish: &Publish) -> Result<Draft, Problem> {
+    use base64::Engine as _;
+
+    let topic = publish
+        .topic
+        .parse::<TopicName>()
+        .map_err(|error| Problem::new("invalid_topic", error.to_string()))?;
+    let name = publish
+        .name
+        .parse::<EventName>()
+        .map_err(|error| Problem::new("invalid_event_name", error.to_string()))?;
+    let class = if publish.terminal { Some(Class::Terminal) } else { publish.class };
+    let draft = match &publish.data_base64 {
+        None => Draft::json(topic, name, &publish.data.to_string()),
+        Some(text) => {
+            let data = base64::engine::general_purpose::STANDARD.decode(text);
+            let data = data.map_err(|_| {
+                Problem::new("invalid_event", "`data_base64` is not base64".to_owned())
+            })?;
+            Draft::binary(topic, name, data.into())
+        }
+    };
+    draft
+        .and_then(|draft| draft.with_class(class).with_key(publish.key.as_deref()))
+        .map_err(|error| Problem::new("invalid_payload", error.to_string()))
+}

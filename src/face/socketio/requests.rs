@@ -1,0 +1,127 @@
+//! Requests of one connection: taken in order, one after the other, from one bounded queue.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use socketioxide::extract::AckSender;
+
+use crate::connection::CloseReason;
+use crate::drain::Drain;
+use crate::face::socketio::link::{Link, State};
+use crate::face::socketio::messages::{self, Problem};
+use crate::face::socketio::{Config, producers, subscribing};
+use crate::hub::Hub;
+
+/// What a client asks for.
+pub(crate) struct Request {
+    pub(crate) what: What,
+    /// The first argument; nothing if it was missing or cannot be read as JSON.
+    pub(crate) data: Option<Value>,
+    pub(crate) ack: AckSender,
+}
+
+/// The kinds of requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    Subscribe,
+    Unsubscribe,
+    Publish,
+    Ask,
+    /// An event that nobody here listens to.
+    Unknown(String),
+}
+
+/// What serving requests needs.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) hub: Hub,
+    pub(crate) config: Arc<Config>,
+    pub(crate) drain: Drain,
+}
+
+/// The requests of a link that wait for their turn.
+#[derive(Default)]
+pub(crate) struct Requests {
+    waiting: VecDeque<Request>,
+    /// A task is serving them.
+    is_served: bool,
+    desk: Option<Desk>,
+}
+
+impl Requests {
+    /// Forgets what waits: the connection is gone. (Each request holds its socket.)
+    pub(crate) fn clear(&mut self) {
+        self.waiting = VecDeque::new();
+        self.desk = None;
+    }
+}
+
+impl Link {
+    /// Puts a request at the end of the queue. A client that does not read its answers and goes on
+    /// asking is closed at the bound.
+    pub(crate) fn request(self: &Arc<Self>, request: Request, desk: &Desk) {
+        let mut state = self.lock();
+        if state.requests.waiting.len() >= desk.config.requests_max {
+            drop(state);
+            self.close(CloseReason::Overloaded);
+            return;
+        }
+        state.requests.waiting.push_back(request);
+        state.requests.desk.get_or_insert_with(|| desk.clone());
+        self.serve_requests(&mut state);
+    }
+
+    /// Starts a task that serves the queue, if there is something to serve and none runs. While
+    /// too many answers wait to be written, it rests; writing them starts it again.
+    pub(crate) fn serve_requests(self: &Arc<Self>, state: &mut State) {
+        let requests = &mut state.requests;
+        let Some(desk) = &requests.desk else { return };
+        if requests.is_served || requests.waiting.is_empty() {
+            return;
+        }
+        requests.is_served = true;
+        let (link, desk) = (Arc::clone(self), desk.clone());
+        desk.drain.clone().spawn(async move {
+            while let Some(request) = link.next_request(&desk) {
+                serve(&link, &desk, request).await;
+            }
+        });
+    }
+
+    fn next_request(&self, desk: &Desk) -> Option<Request> {
+        let mut state = self.lock();
+        let may_serve = state.direct.len() <= desk.config.answers_max;
+        let next = if may_serve { state.requests.waiting.pop_front() } else { None };
+        state.requests.is_served = next.is_some();
+        if state.requests.waiting.is_empty() && next.is_none() {
+            state.requests.waiting = VecDeque::new();
+        }
+        next
+    }
+}
+
+async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
+    let Request { what, data, ack } = request;
+    match what {
+        What::Subscribe => {
+            let answer = subscribing::subscribe(link, desk, data).await;
+            let _ = ack.send(&answer);
+        }
+        What::Unsubscribe => {
+            let answer = subscribing::unsubscribe(link, desk, data);
+            let _ = ack.send(&answer);
+        }
+        What::Publish => {
+            let answer = producers::publish(&desk.hub, data).await;
+            let _ = ack.send(&answer);
+        }
+        What::Ask => producers::ask(desk, data, ack).await,
+        What::Unknown(name) => {
+            let name: String = name.chars().take(64).collect();
+            let problem = Problem::new("unknown_event", format!("nothing here listens to `{name}`"));
+            link.answer(messages::error(&Value::Null, &problem, link.dialect));
+            let _ = ack.send(&json!(problem));
+        }
+    }
+}

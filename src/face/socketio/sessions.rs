@@ -1,0 +1,80 @@
+//! Engine.IO sessions by their engine id.
+//!
+//! The only strong reference to a link is the engine's own (in the request that opened the
+//! session), so a link goes when its session goes, and takes its entry here with it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::face::socketio::link::{Link, WeakLink};
+
+/// How long a session that its client closed may still be asked for once.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
+
+/// Most farewells that are remembered.
+const FAREWELLS_MAX: usize = 1024;
+
+pub(crate) struct Sessions {
+    ping_interval: Duration,
+    speaks_socketio: bool,
+    links: RwLock<HashMap<Box<str>, WeakLink>>,
+    /// Sessions that their client closed while none of its polls was waiting. A poll that was sent
+    /// at the same time and comes later is answered once as if it had waited.
+    farewells: Mutex<VecDeque<(Box<str>, Instant)>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(ping_interval: Duration, speaks_socketio: bool) -> Self {
+        let (links, farewells) = (RwLock::default(), Mutex::default());
+        Self { ping_interval, speaks_socketio, links, farewells }
+    }
+
+    pub(crate) const fn ping_interval(&self) -> Duration {
+        self.ping_interval
+    }
+
+    /// Whether the messages of these sessions are Socket.IO packets.
+    pub(crate) const fn speaks_socketio(&self) -> bool {
+        self.speaks_socketio
+    }
+
+    pub(crate) fn get(&self, sid: &str) -> Option<Arc<Link>> {
+        self.links.read().expect("no holder of the sessions panics").get(sid)?.upgrade()
+    }
+
+    pub(crate) fn insert(&self, sid: &str, link: &Arc<Link>) {
+        let mut links = self.links.write().expect("no holder of the sessions panics");
+        links.insert(sid.into(), Arc::downgrade(link));
+    }
+
+    pub(crate) fn remove(&self, sid: &str) {
+        let mut links = self.links.write().expect("no holder of the sessions panics");
+        links.remove(sid);
+        if links.len() * 4 < links.capacity() {
+            links.shrink_to_fit();
+        }
+    }
+
+    /// Notes that a client closed its session.
+    pub(crate) fn bid_farewell(&self, sid: &str) {
+        let mut farewells = self.farewells.lock().expect("no holder of the farewells panics");
+        while farewells.len() >= FAREWELLS_MAX
+            || farewells.front().is_some_and(|(_, at)| at.elapsed() > FAREWELL_MAX)
+        {
+            farewells.pop_front();
+        }
+        farewells.push_back((sid.into(), Instant::now()));
+    }
+
+    /// Whether a poll for this session crossed with its close; true once.
+    pub(crate) fn takes_farewell(&self, sid: &str) -> bool {
+        let mut farewells = self.farewells.lock().expect("no holder of the farewells panics");
+        let found = farewells
+            .iter()
+            .position(|(known, at)| **known == *sid && at.elapsed() <= FAREWELL_MAX);
+        found.and_then(|at| farewells.remove(at)).is_some()
+    }
+}

@@ -1,0 +1,281 @@
+//! The shim: every Engine.IO request and websocket passes here on its way to the engine.
+//!
+//! It answers what the engine would answer differently from other servers (refusals, the probe of
+//! an upgrade, crossed closes), strips what the engine need not keep, and lets links see what the
+//! engine sends. It knows sessions and transports; what events are due is the link's matter.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::service::Service;
+
+use crate::drain::Drain;
+use crate::face::socketio::encode::{self, Dialect};
+use crate::face::socketio::frames::Frames;
+use crate::face::socketio::link::{Exit, Link};
+use crate::face::socketio::request::{Protocol, Query, Refusal, Transport};
+use crate::face::socketio::sessions::Sessions;
+use crate::face::socketio::{polling, probe};
+use crate::wire::{self, DeadlineError, Outboxes, Stream, Upgrade, UpgradeError};
+
+/// What an engine answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) is_binary: bool,
+    pub(crate) body: Bytes,
+}
+
+/// An Engine.IO server that takes requests and raw streams: the services of socketioxide and of
+/// engineioxide both do.
+pub trait Engine: Clone + Send + Sync + 'static {
+    /// Answers a polling request.
+    fn answer(&self, request: Request<Full<Bytes>>) -> impl Future<Output = Answer> + Send;
+
+    /// Takes over a websocket whose handshake is done.
+    fn take(&self, stream: Stream<Frames>, request: Request<()>);
+}
+
+impl<S, B> Engine for S
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>
+        + Service<(Stream<Frames>, Request<()>), Response = ()>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    <S as Service<Request<Full<Bytes>>>>::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send,
+{
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Answer {
+        let answered = Service::<Request<Full<Bytes>>>::call(self, request).await;
+        let (parts, body) = answered.unwrap_or_else(|never| match never {}).into_parts();
+        let is_binary = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/octet-stream");
+        // The engine's bodies are whole in memory; one that is not is its own failure.
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes);
+        let status = if body.is_ok() { parts.status } else { StatusCode::INTERNAL_SERVER_ERROR };
+        Answer { status, is_binary, body: body.unwrap_or_default() }
+    }
+
+    fn take(&self, stream: Stream<Frames>, request: Request<()>) {
+        // The engine spawns its tasks here and now; its future is ready at once.
+        drop(Service::<(Stream<Frames>, Request<()>)>::call(self, (stream, request)));
+    }
+}
+
+/// How a shim behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The engine's ping interval.
+    pub ping_interval: std::time::Duration,
+    /// How long a probe may take.
+    pub upgrade_timeout: std::time::Duration,
+    /// Largest body of a poll, in either direction.
+    pub payload_bytes_max: usize,
+    /// What the engine's messages are.
+    pub language: Language,
+}
+
+/// What the messages of an engine are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Socket.IO packets of the parser that every client has.
+    SocketIo,
+    /// Socket.IO packets of socket.io-msgpack-parser.
+    SocketIoMsgpack,
+    /// Whatever the application says: nothing is looked into.
+    EngineIo,
+}
+
+/// What a shim needs of the floor below.
+#[derive(Clone)]
+pub struct Wire {
+    /// The bounds of connections.
+    pub config: Arc<wire::Config>,
+    /// The watch over stalled connections.
+    pub outboxes: Outboxes,
+    /// The drain of the process.
+    pub drain: Drain,
+}
+
+/// The shim before one engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Shim<E> {
+    pub(crate) engine: E,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) wire: Wire,
+    pub(crate) sessions: Arc<Sessions>,
+}
+
+impl<E: Engine> Shim<E> {
+    /// The shim before an engine, whose own settings must agree.
+    pub fn new(engine: E, settings: Settings, wire: Wire) -> Self {
+        let speaks_socketio = settings.language != Language::EngineIo;
+        let sessions = Arc::new(Sessions::new(settings.ping_interval, speaks_socketio));
+        Self { engine, settings: Arc::new(settings), wire, sessions }
+    }
+
+    /// Answers a request for the engine's path.
+    pub async fn respond<B>(&self, mut request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send,
+    {
+        let uri = owned(request.uri());
+        let answered = match Query::parse(request.method(), uri.query()) {
+            Err(refusal) => Err(refusal),
+            Ok(query) => match (query.transport, query.sid) {
+                (Transport::WebSocket, None) => self.open_websocket(&mut request, &query, &uri),
+                (Transport::WebSocket, Some(sid)) => self.upgrade(&mut request, sid, &uri),
+                (Transport::Polling, None) => self.open_polling(&query, &uri).await,
+                (Transport::Polling, Some(sid)) if *request.method() == Method::GET => {
+                    self.poll(sid, &uri).await
+                }
+                (Transport::Polling, Some(sid)) => self.post(request, sid, &uri).await,
+            },
+        };
+        answered.unwrap_or_else(Refusal::response)
+    }
+
+    fn dialect(&self, protocol: Protocol) -> Dialect {
+        match (protocol, self.settings.language) {
+            (Protocol::Eio3, _) => Dialect::TextEio3,
+            (Protocol::Eio4, Language::SocketIoMsgpack) => Dialect::Msgpack,
+            (Protocol::Eio4, Language::SocketIo | Language::EngineIo) => Dialect::Text,
+        }
+    }
+
+    fn open_websocket<B>(
+        &self,
+        request: &mut Request<B>,
+        query: &Query<'_>,
+        uri: &Uri,
+    ) -> Result<Response<Body>, Refusal> {
+        let (upgrade, response) = accept(request)?;
+        let link = Link::new(self.dialect(query.protocol), true, &self.sessions);
+        let (shim, request) = (self.clone(), lean(Method::GET, uri, &link, ()));
+        self.wire.drain.spawn(async move {
+            if let Some(raw) = upgrade.raw().await {
+                shim.hand_over(raw, &link, request);
+            }
+        });
+        Ok(response)
+    }
+
+    fn upgrade<B>(
+        &self,
+        request: &mut Request<B>,
+        sid: &str,
+        uri: &Uri,
+    ) -> Result<Response<Body>, Refusal> {
+        let link = self.sessions.get(sid).ok_or(Refusal::SessionUnknown)?;
+        let (upgrade, response) = accept(request)?;
+        let (shim, request) = (self.clone(), lean(Method::GET, uri, &link, ()));
+        self.wire.drain.spawn(async move {
+            let Some(raw) = upgrade.raw().await else { return };
+            // A session that has its websocket already gets no second one: it is closed at once.
+            let limit = shim.settings.upgrade_timeout;
+            if let Some(raw) = probe::converse(raw, &link, limit).await {
+                link.lock().swallows_probe = true;
+                shim.hand_over(raw, &link, request);
+            }
+        });
+        Ok(response)
+    }
+
+    /// From here on events go out by the websocket, and the engine has it.
+    fn hand_over(&self, raw: wire::Raw, link: &Arc<Link>, request: Request<()>) {
+        let Wire { config, outboxes, drain } = &self.wire;
+        let filter = Frames::new(Arc::clone(link));
+        let stream = Stream::new(raw, filter, Arc::clone(config), (drain.clone(), outboxes));
+        {
+            let mut state = link.lock();
+            state.exit = Exit::WebSocket(Arc::clone(stream.outbox()));
+            state.is_probing = false;
+            link.deliver(&mut state);
+        }
+        self.engine.take(stream, request);
+    }
+
+    async fn open_polling(
+        &self,
+        query: &Query<'_>,
+        uri: &Uri,
+    ) -> Result<Response<Body>, Refusal> {
+        let link = Link::new(self.dialect(query.protocol), false, &self.sessions);
+        let request = lean(Method::GET, uri, &link, Full::default());
+        let answer = self.engine.answer(request).await;
+        if answer.status != StatusCode::OK {
+            return Err(Refusal::BadRequest);
+        }
+        for packet in encode::split_body(&answer.body, link.dialect) {
+            link.judge_text(&packet);
+        }
+        Ok(polling::response(answer.body))
+    }
+
+    async fn post<B>(
+        &self,
+        request: Request<B>,
+        sid: &str,
+        uri: &Uri,
+    ) -> Result<Response<Body>, Refusal>
+    where
+        B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send,
+    {
+        let link = self.sessions.get(sid).ok_or(Refusal::SessionUnknown)?;
+        let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let kind = kind.and_then(|kind| HeaderValue::from_bytes(kind).ok());
+        let body = Limited::new(request.into_body(), self.settings.payload_bytes_max);
+        let body = Box::pin(body).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::TooSlow }
+        })?;
+        if matches!(link.lock().exit, Exit::WebSocket(_)) {
+            return Err(Refusal::BadRequest);
+        }
+        let body = body.to_bytes();
+        if polling::has_close(&body, link.dialect) {
+            self.sessions.bid_farewell(sid);
+        }
+        let mut request = lean(Method::POST, uri, &link, Full::new(body));
+        if let Some(kind) = kind {
+            request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        }
+        let answer = self.engine.answer(request).await;
+        if answer.status != StatusCode::OK {
+            return Err(Refusal::BadRequest);
+        }
+        Ok(polling::response(answer.body))
+    }
+}
+
+fn accept<B>(request: &mut Request<B>) -> Result<(Upgrade, Response<Body>), Refusal> {
+    Upgrade::accept(request).map_err(|error| match error {
+        UpgradeError::NotAnUpgrade | UpgradeError::Version | UpgradeError::Key => {
+            Refusal::BadRequest
+        }
+    })
+}
+
+/// The engine keeps the request for as long as the session lives: it gets the address and the
+/// link, and nothing that would keep a read buffer alive.
+pub(crate) fn lean<B>(method: Method, uri: &Uri, link: &Arc<Link>, body: B) -> Request<B> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.clone();
+    request.extensions_mut().insert(Arc::clone(link));
+    request
+}
+
+/// Path and query in memory of their own.
+fn owned(uri: &Uri) -> Uri {
+    let text = uri.path_and_query().map_or("/", |path| path.as_str());
+    Uri::from_maybe_shared(Bytes::copy_from_slice(text.as_bytes())).unwrap_or_default()
+}

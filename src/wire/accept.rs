@@ -1,0 +1,184 @@
+//! The accept loop: HTTP/1.1 connections with a bound on everything slow.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::Service;
+
+use crate::drain::Drain;
+use crate::wire::{Config, Deadline};
+
+/// What a refused connection is told.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
+content-length: 66\r\n\r\nthis node has as many connections as `wire.connections_max` allows";
+
+/// How long accept rests when the process is out of descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// A connection's place under `wire.connections_max`, in the extensions of each request. It is
+/// kept for as long as any part of the connection lives, also after an upgrade.
+#[derive(Debug, Clone)]
+pub struct Permit(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+
+/// The address of the client, in the extensions of each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// The counters of the listener.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    connections: Gauge,
+    refused: Counter,
+    silent: Counter,
+}
+
+impl Metrics {
+    /// The counters, under their names in the registry.
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = Self::default();
+        registry.register(
+            "tidings_http_connections",
+            "Connections that speak HTTP (upgraded ones are not counted)",
+            m.connections.clone(),
+        );
+        registry.register(
+            "tidings_connections_refused",
+            "Connections refused at wire.connections_max",
+            m.refused.clone(),
+        );
+        registry.register(
+            "tidings_connections_silent",
+            "Connections closed at wire.first_byte_timeout",
+            m.silent.clone(),
+        );
+        m
+    }
+}
+
+/// Serves connections until the drain begins: `service` answers each request, whose body has a
+/// deadline and whose extensions hold the [`Peer`].
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    config: Arc<Config>,
+    service: S,
+    (drain, metrics): (Drain, Metrics),
+) where
+    S: Service<Request<Deadline<Incoming>>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let permits = Arc::new(Semaphore::new(config.connections_max));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = drain.begun() => return,
+        };
+        let (tcp, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                rest_after(&error).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            metrics.refused.inc();
+            let _ = tcp.try_write(REFUSAL);
+            continue;
+        };
+        let (config, service) = (Arc::clone(&config), service.clone());
+        let (until, metrics) = (drain.clone(), metrics.clone());
+        drain.spawn(async move {
+            metrics.connections.inc();
+            if prepare(&tcp, &config).await.is_ok() {
+                let permit = Permit(Arc::new(permit));
+                converse(tcp, (Peer(peer), permit), &config, (service, until)).await;
+            } else {
+                metrics.silent.inc();
+            }
+            metrics.connections.dec();
+        });
+    }
+}
+
+/// A failed accept is the client's matter, unless descriptors or memory ran out.
+async fn rest_after(error: &io::Error) {
+    let is_the_clients = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    );
+    if !is_the_clients {
+        tracing::warn!(%error, "no connection can be accepted");
+        tokio::time::sleep(ACCEPT_REST).await;
+    }
+}
+
+/// Sets the socket up and waits for the first byte.
+async fn prepare(tcp: &TcpStream, config: &Config) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    // What is sent and not acknowledged in this time is given up: a peer that vanished.
+    socket2::SockRef::from(tcp).set_tcp_user_timeout(Some(config.write_stall_max))?;
+    tokio::time::timeout(config.first_byte_timeout, tcp.readable())
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn converse<S, B>(
+    tcp: TcpStream,
+    (peer, permit): (Peer, Permit),
+    config: &Config,
+    (service, drain): (S, Drain),
+) where
+    S: Service<Request<Deadline<Incoming>>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body_timeout = config.body_timeout;
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(|body| Deadline::new(body, body_timeout));
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(permit.clone());
+        service.clone().call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_buf_size(config.header_bytes_max.bytes().max(8192))
+        .serve_connection(TokioIo::new(tcp), answer)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = drain.begun() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(peer = %peer.0, %error, "a connection ended early");
+    }
+}
