@@ -52,3 +52,12 @@ impl Drain {
         self.tracker.len()
     }
 }
+
+/// How a drain goes.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How long it may take.
+    #[serde(with = "crate::quantity::duration")]
+    pub limit: Duration,
+}

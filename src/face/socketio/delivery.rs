@@ -108,6 +108,13 @@ impl Subscription {
         *self.place() = Some(Place { seat, cursor, live_after });
     }
 
+    /// Gives its place up. The topic holds the subscription by its seat, so this must be said. Seats
+    /// take the topic's lock: the caller holds no lock of ours.
+    pub(crate) fn end(&self) {
+        let place = self.place().take();
+        drop(place);
+    }
+
     fn place(&self) -> MutexGuard<'_, Option<Place>> {
         self.place.lock().expect("no holder of a place panics")
     }

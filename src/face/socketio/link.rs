@@ -169,8 +169,9 @@ impl Link {
             let was_joined = std::mem::take(&mut state.is_joined);
             (was_joined, std::mem::take(&mut state.subscriptions))
         };
-        // Seats take the topics' locks: outside of ours.
-        drop(subscriptions);
+        for subscription in subscriptions {
+            subscription.end();
+        }
         was_joined
     }
 

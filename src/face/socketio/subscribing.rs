@@ -183,8 +183,9 @@ fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
         link.deliver(&mut state);
         left
     };
-    // Its seat takes the topic's lock: outside of the link's.
-    drop(left);
+    if let Some(left) = left {
+        left.end();
+    }
     json!({"ok": true, "topic": wish.topic})
 }
 

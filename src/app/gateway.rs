@@ -1,0 +1,103 @@
+//! A gateway: every part made, wired and listening.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http::Request;
+use hyper::body::Incoming;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tower::{ServiceExt as _, service_fn};
+
+use crate::app::config::Config;
+use crate::drain::Drain;
+use crate::face::socketio::SocketIo;
+use crate::face::socketio::shim::Wire;
+use crate::hub::Hub;
+use crate::store::Store;
+use crate::wire::{self, Deadline, Outboxes};
+use crate::{connection, hub};
+
+/// A gateway that listens.
+pub struct Gateway {
+    addr: SocketAddr,
+    drain: Drain,
+    drain_limit: Duration,
+    socketio: SocketIo,
+    store_promise: &'static str,
+}
+
+impl Gateway {
+    /// Makes every part, binds the port and serves.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let wire_config = Arc::new(config.wire.clone());
+        let listener = bind(wire_config.listen)?;
+        let addr = listener.local_addr()?;
+
+        let drain = Drain::new();
+        let mut registry = Registry::default();
+        let store = Store::open(config.store.clone());
+        let store_promise = store.promise();
+        let hub_metrics = hub::Metrics::register(&mut registry);
+        let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
+        let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
+        let listener_metrics = wire::Metrics::register(&mut registry);
+        let connections = connection::Metrics::register(&mut registry);
+        let floor = Wire { config: Arc::clone(&wire_config), outboxes, drain: drain.clone() };
+        let socketio =
+            SocketIo::new(config.face.socketio.clone(), hub.clone(), floor, &connections);
+        let router = crate::app::router::router(config, &hub, &drain, registry);
+
+        let face = socketio.clone();
+        let service = service_fn(move |request: Request<Deadline<Incoming>>| {
+            let (face, router) = (face.clone(), router.clone());
+            async move {
+                if SocketIo::owns(request.uri().path()) {
+                    return Ok::<_, Infallible>(face.respond(request).await);
+                }
+                router.oneshot(request.map(axum::body::Body::new)).await
+            }
+        });
+        let service = crate::app::router::cors(config, service);
+        let until = drain.clone();
+        drain.spawn(wire::serve(listener, wire_config, service, (until, listener_metrics)));
+        Ok(Self { addr, drain, drain_limit: config.drain.limit, socketio, store_promise })
+    }
+
+    /// Where it listens.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What the store promises, in a few words.
+    pub const fn store_promise(&self) -> &'static str {
+        self.store_promise
+    }
+
+    /// Finishes: no new connections, those that are there are closed in a way that makes clients
+    /// come back, tasks end. Bounded by `drain.limit`. Returns how many tasks had not ended.
+    pub async fn drain(self) -> usize {
+        self.drain.begin();
+        self.socketio.drain(self.drain_limit / 2, &self.drain).await;
+        self.drain.finished(self.drain_limit / 2).await
+    }
+}
+
+/// A socket that listens, with a backlog for a crowd that comes back at once.
+fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    const BACKLOG: i32 = 4096;
+    let why = || format!("cannot listen on {addr}");
+    let domain = socket2::Domain::for_address(addr);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).with_context(why)?;
+    socket.set_reuse_address(true).with_context(why)?;
+    socket.set_nonblocking(true).with_context(why)?;
+    socket.bind(&addr.into()).with_context(why)?;
+    socket.listen(BACKLOG).with_context(why)?;
+    TcpListener::from_std(socket.into()).with_context(why)
+}
