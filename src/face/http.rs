@@ -65,7 +65,14 @@ impl State {
         registry: Arc<Registry>,
     ) -> Self {
         let started = Instant::now();
-        Self(Arc::new(Shared { config, hub, drain, metrics, registry, started }))
+        Self(Arc::new(Shared {
+            config,
+            hub,
+            drain,
+            metrics,
+            registry,
+            started,
+        }))
     }
 
     fn config(&self) -> &Config {
@@ -99,7 +106,11 @@ impl State {
 
     /// How many entries a page is to have.
     fn limit(&self, wanted: Option<usize>) -> Result<usize, Refusal> {
-        let Config { page_limit, page_limit_max: max, .. } = *self.config();
+        let Config {
+            page_limit,
+            page_limit_max: max,
+            ..
+        } = *self.config();
         let limit = wanted.unwrap_or(page_limit);
         if (1..=max).contains(&limit) {
             return Ok(limit);
@@ -114,13 +125,25 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
     vec![
         ("/v1/events", post(publish::to_many)),
         ("/v1/topics", get(topics::list)),
-        ("/v1/topics/{topic}", get(topics::snapshot).delete(topics::delete)),
-        ("/v1/topics/{topic}/events", get(history::events).post(publish::to_topic)),
+        (
+            "/v1/topics/{topic}",
+            get(topics::snapshot).delete(topics::delete),
+        ),
+        (
+            "/v1/topics/{topic}/events",
+            get(history::events).post(publish::to_topic),
+        ),
         ("/v1/topics/{topic}/subscribers", get(topics::subscribers)),
-        ("/v1/topics/{topic}/clarifications/{id}/answer", get(answer::wait)),
+        (
+            "/v1/topics/{topic}/clarifications/{id}/answer",
+            get(answer::wait),
+        ),
         ("/api/wizard/session/{sessionId}", get(wizard::session)),
         ("/api/wizard/status/{sessionId}", get(wizard::status)),
-        ("/api/wizard/clarifications/{sessionId}", get(wizard::clarifications)),
+        (
+            "/api/wizard/clarifications/{sessionId}",
+            get(wizard::clarifications),
+        ),
         ("/api/wizard/clarifications/respond", post(wizard::respond)),
         ("/healthz", get(operations::alive)),
         ("/readyz", get(operations::ready)),
@@ -140,7 +163,9 @@ pub fn paths() -> Vec<&'static str> {
 pub fn routes(state: State) -> Router {
     let router = table()
         .into_iter()
-        .fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        });
     router
         .method_not_allowed_fallback(exchange::unknown_method)
         .fallback(exchange::unknown_path)

@@ -23,8 +23,12 @@ pub(crate) fn opening(retry: Duration) -> Vec<u8> {
 
 /// Writes an event.
 pub(crate) fn event(out: &mut Vec<u8>, event: &Event, telling: Telling) {
-    write!(out, "id: {}:{}\nevent: {}\ndata: ", event.epoch, event.seq, event.name)
-        .expect("a Vec takes all");
+    write!(
+        out,
+        "id: {}:{}\nevent: {}\ndata: ",
+        event.epoch, event.seq, event.name
+    )
+    .expect("a Vec takes all");
     match &event.payload {
         Payload::Object(_) | Payload::Value(_) => envelope::payload(out, event, telling),
         Payload::Binary(_) => {
@@ -74,19 +78,28 @@ mod tests {
         let live = written(payload.clone(), Telling::Plain);
         assert_eq!(live, "id: e1:3\nevent: progress\ndata: {\"a\":1}\n\n");
         let replayed = written(payload, Telling::Replayed);
-        assert!(replayed.contains(r#"data: {"a":1,"_replayed":true}"#), "{replayed}");
+        assert!(
+            replayed.contains(r#"data: {"a":1,"_replayed":true}"#),
+            "{replayed}"
+        );
     }
 
     #[test]
     fn bytes_travel_as_base64() {
         let text = written(Payload::Binary("hi".into()), Telling::Plain);
-        assert!(text.contains("data: {\"data_base64\":\"aGk=\"}\n\n"), "{text}");
+        assert!(
+            text.contains("data: {\"data_base64\":\"aGk=\"}\n\n"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_gap_names_both_cursors_and_has_no_id() {
         let (mut out, topic) = (Vec::new(), "session:a".parse().unwrap());
-        let told = Gap { from: "a:1".parse().unwrap(), to: "b:2".parse().unwrap() };
+        let told = Gap {
+            from: "a:1".parse().unwrap(),
+            to: "b:2".parse().unwrap(),
+        };
         gap(&mut out, &topic, &told);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(

@@ -20,7 +20,10 @@ pub(crate) async fn wait(
     Query(Wait { wait }): Query<Wait>,
 ) -> Result<Response, Refusal> {
     let [topic, id] = texts.as_slice() else {
-        return Err(Refusal::new(Code::Internal, "the path has a topic and an id"));
+        return Err(Refusal::new(
+            Code::Internal,
+            "the path has a topic and an id",
+        ));
     };
     let topic: TopicName = topic.parse()?;
     match state.hub().wait_for_answer(&topic, id, wait).await? {

@@ -19,7 +19,7 @@ use crate::topic::{Draft, EventName, TopicName};
 /// Longest `source` and `id` together, in bytes.
 const IDENTITY_BYTES_MAX: usize = 1024;
 
-/// A CloudEvent in JSON. Attributes that are not known are extensions and allowed.
+/// A cloud event in JSON. Attributes that are not known are extensions and allowed.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Structured<'a> {
     specversion: Option<String>,
@@ -40,7 +40,7 @@ struct Attributes {
     idempotency_key: String,
 }
 
-/// Whether the headers carry a CloudEvent in binary mode.
+/// Whether the headers carry a cloud event in binary mode.
 pub(crate) fn is_binary(headers: &HeaderMap) -> bool {
     headers.contains_key("ce-specversion")
 }
@@ -56,11 +56,19 @@ pub(crate) fn binary(
     topic: Option<&TopicName>,
 ) -> Result<Submission, Refusal> {
     let header = |name: &str| -> Result<Option<String>, Refusal> {
-        let Some(value) = headers.get(name) else { return Ok(None) };
-        let text = value.to_str().map_err(|_| invalid(&format!("the header `{name}` is no ASCII")))?;
+        let Some(value) = headers.get(name) else {
+            return Ok(None);
+        };
+        let text = value
+            .to_str()
+            .map_err(|_| invalid(&format!("the header `{name}` is no ASCII")))?;
         Ok(Some(text.to_owned()))
     };
-    let Attributes { topic, name, idempotency_key } = Structured {
+    let Attributes {
+        topic,
+        name,
+        idempotency_key,
+    } = Structured {
         specversion: header("ce-specversion")?,
         id: header("ce-id")?,
         source: header("ce-source")?,
@@ -82,12 +90,18 @@ pub(crate) fn binary(
         }
         Media::Other(_) | Media::Ndjson => Draft::binary(topic, name, body)?,
         Media::CloudEvent | Media::CloudEventBatch => {
-            let given = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+            let given = headers
+                .get(CONTENT_TYPE)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default();
             let detail = format!("`ce-` headers and `{given}` contradict each other: use one mode");
             return Err(invalid(&detail));
         }
     };
-    Ok(Submission { draft, idempotency_key: Some(idempotency_key) })
+    Ok(Submission {
+        draft,
+        idempotency_key: Some(idempotency_key),
+    })
 }
 
 impl Structured<'_> {
@@ -96,7 +110,11 @@ impl Structured<'_> {
     /// # Errors
     /// What is wrong with it.
     pub(crate) fn submission(self, topic: Option<&TopicName>) -> Result<Submission, Refusal> {
-        let Attributes { topic, name, idempotency_key } = self.attributes(topic)?;
+        let Attributes {
+            topic,
+            name,
+            idempotency_key,
+        } = self.attributes(topic)?;
         let draft = match (self.data, &self.data_base64) {
             (Some(_), Some(_)) => {
                 return Err(invalid("give `data` or `data_base64`, not both"));
@@ -105,7 +123,10 @@ impl Structured<'_> {
             (None, Some(text)) => Draft::binary(topic, name, base64(text)?.into())?,
             (None, None) => Draft::json(topic, name, "{}")?,
         };
-        Ok(Submission { draft, idempotency_key: Some(idempotency_key) })
+        Ok(Submission {
+            draft,
+            idempotency_key: Some(idempotency_key),
+        })
     }
 
     fn attributes(&self, topic: Option<&TopicName>) -> Result<Attributes, Refusal> {
@@ -120,7 +141,9 @@ impl Structured<'_> {
         }
         let (id, source) = (required("id", &self.id)?, required("source", &self.source)?);
         if id.len() + source.len() > IDENTITY_BYTES_MAX {
-            return Err(invalid("`source` and `id` together have more than 1024 bytes"));
+            return Err(invalid(
+                "`source` and `id` together have more than 1024 bytes",
+            ));
         }
         let name = required("type", &self.name)?.parse()?;
         let topic = match (topic, &self.subject) {
@@ -129,13 +152,16 @@ impl Structured<'_> {
             (None, None) => return Err(invalid("the attribute `subject` must name the topic")),
         };
         // A space is in no key of a header, so the two can never be taken for each other.
-        Ok(Attributes { topic, name, idempotency_key: format!("{source} {id}") })
+        Ok(Attributes {
+            topic,
+            name,
+            idempotency_key: format!("{source} {id}"),
+        })
     }
 }
 
 fn text(body: &[u8]) -> Result<&str, Refusal> {
-    std::str::from_utf8(body)
-        .map_err(|_| Refusal::new(Code::NotJson, "the body is not UTF-8"))
+    std::str::from_utf8(body).map_err(|_| Refusal::new(Code::NotJson, "the body is not UTF-8"))
 }
 
 fn invalid(detail: &str) -> Refusal {

@@ -25,13 +25,21 @@ pub fn cors(config: &Config) -> Result<CorsLayer, OriginError> {
     if config.cors_origins.iter().any(|origin| origin == "*") {
         return Ok(layer.allow_origin(AllowOrigin::any()));
     }
-    let origins: Result<Vec<HeaderValue>, _> = config.cors_origins.iter().map(origin).collect();
-    Ok(layer.allow_origin(AllowOrigin::list(origins?)).allow_credentials(true))
+    let origins: Result<Vec<HeaderValue>, _> = config
+        .cors_origins
+        .iter()
+        .map(|text| origin(text))
+        .collect();
+    Ok(layer
+        .allow_origin(AllowOrigin::list(origins?))
+        .allow_credentials(true))
 }
 
-fn origin(text: &String) -> Result<HeaderValue, OriginError> {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+fn origin(text: &str) -> Result<HeaderValue, OriginError> {
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
     let is_origin = host.is_some_and(|host| !host.is_empty() && !host.contains('/'));
     let value = HeaderValue::from_str(text).ok().filter(|_| is_origin);
-    value.ok_or_else(|| OriginError(text.clone()))
+    value.ok_or_else(|| OriginError(text.to_owned()))
 }

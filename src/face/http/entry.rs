@@ -42,13 +42,16 @@ impl Entry<'_> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn to_topic(
+    pub(crate) fn into_topic(
         self,
         topic: &TopicName,
         classes: &Classes,
     ) -> Result<Submission, Refusal> {
         if self.topic.is_some() {
-            return Err(Refusal::new(Code::Shape, "`topic`: the path names it already"));
+            return Err(Refusal::new(
+                Code::Shape,
+                "`topic`: the path names it already",
+            ));
         }
         if self.idempotency_key.is_some() {
             let detail = "`idempotency_key`: use the header `Idempotency-Key` here";
@@ -61,7 +64,7 @@ impl Entry<'_> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn of_batch(self, classes: &Classes) -> Result<Submission, Refusal> {
+    pub(crate) fn in_batch(self, classes: &Classes) -> Result<Submission, Refusal> {
         let Some(topic) = &self.topic else {
             return Err(Refusal::new(Code::Shape, "missing field `topic`"));
         };
@@ -78,14 +81,20 @@ impl Entry<'_> {
         let _ = self.attempt;
         let draft = match (self.data, self.data_base64) {
             (Some(_), Some(_)) => {
-                return Err(Refusal::new(Code::Shape, "give `data` or `data_base64`, not both"));
+                return Err(Refusal::new(
+                    Code::Shape,
+                    "give `data` or `data_base64`, not both",
+                ));
             }
             (Some(data), None) => Draft::json(topic, name, data.get())?,
             (None, Some(text)) => Draft::binary(topic, name, base64(&text)?.into())?,
             (None, None) => Draft::json(topic, name, "{}")?,
         };
         let draft = draft.with_class(class).with_key(self.key.as_deref())?;
-        Ok(Submission { draft, idempotency_key: self.idempotency_key })
+        Ok(Submission {
+            draft,
+            idempotency_key: self.idempotency_key,
+        })
     }
 }
 
@@ -97,7 +106,10 @@ fn class(
 ) -> Result<Option<Class>, Refusal> {
     match (given, terminal) {
         (Some(Class::Terminal), Some(false)) | (Some(Class::State | Class::Fact), Some(true)) => {
-            Err(Refusal::new(Code::Shape, "`terminal` contradicts `class`: give one of them"))
+            Err(Refusal::new(
+                Code::Shape,
+                "`terminal` contradicts `class`: give one of them",
+            ))
         }
         (None, Some(true)) => Ok(Some(Class::Terminal)),
         (None, Some(false)) if by_name == Class::Terminal => Ok(Some(Class::Fact)),
@@ -143,7 +155,7 @@ mod tests {
     fn refusal(text: &str) -> String {
         let topic = "session:a".parse().unwrap();
         let entry = parse::<Entry<'_>>(text.as_bytes());
-        let refused = entry.and_then(|entry| entry.to_topic(&topic, &Classes::default()));
+        let refused = entry.and_then(|entry| entry.into_topic(&topic, &Classes::default()));
         refused.unwrap_err().problem("r").to_string()
     }
 
@@ -153,11 +165,17 @@ mod tests {
             (r#"{"nam":"a"}"#, "unknown field `nam`"),
             (r#"{"data":1}"#, "missing field `name`"),
             (r#"{"name":5}"#, "`name`: invalid type"),
-            (r#"{"name":"a","class":"x"}"#, "`class`: unknown variant `x`"),
+            (
+                r#"{"name":"a","class":"x"}"#,
+                "`class`: unknown variant `x`",
+            ),
             (r#"{"name":"a","attempt":0}"#, "`attempt`: invalid value"),
             (r#"{"name":"a","data":1,"data_base64":"aa=="}"#, "not both"),
             (r#"{"name":"a","data_base64":"?"}"#, "not standard base64"),
-            (r#"{"name":"a","class":"state","terminal":true}"#, "contradicts"),
+            (
+                r#"{"name":"a","class":"state","terminal":true}"#,
+                "contradicts",
+            ),
             (r#"{"name":"a","topic":"session:a"}"#, "the path names it"),
             (r#"{"name":"a","idempotency_key":"k"}"#, "use the header"),
             (r#"{"name":"a","data":{"_seq":1}}"#, "`_seq` is reserved"),
@@ -176,7 +194,7 @@ mod tests {
         let topic: TopicName = "room:a".parse().unwrap();
         let text = |body: &str| {
             let entry = parse::<Entry<'_>>(body.as_bytes()).unwrap();
-            let submission = entry.to_topic(&topic, &Classes::default()).unwrap();
+            let submission = entry.into_topic(&topic, &Classes::default()).unwrap();
             submission.draft.json_text().unwrap().to_owned()
         };
         assert_eq!(text(r#"{"name":"a","data":null}"#), "null");

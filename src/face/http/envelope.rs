@@ -22,7 +22,15 @@ pub(crate) enum Telling {
 
 /// Writes the envelope of an event: `data` for JSON, `data_base64` for bytes.
 pub(crate) fn write(out: &mut Vec<u8>, event: &Event, telling: Telling) {
-    let Event { topic, seq, epoch, id, name, class, .. } = event;
+    let Event {
+        topic,
+        seq,
+        epoch,
+        id,
+        name,
+        class,
+        ..
+    } = event;
     let timestamp = event.timestamp();
     let class = class.as_str();
     write!(

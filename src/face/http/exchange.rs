@@ -70,7 +70,9 @@ fn written(refusal: &Refusal, response: Response, id: &RequestId, is_wizard: boo
     let (mut parts, _) = response.into_parts();
     parts.status = refusal.status();
     parts.headers.remove(axum::http::header::CONTENT_LENGTH);
-    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    parts
+        .headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(seconds) = refusal.retry_after_seconds() {
         parts.headers.insert(RETRY_AFTER, seconds.into());
     }
@@ -80,7 +82,10 @@ fn written(refusal: &Refusal, response: Response, id: &RequestId, is_wizard: boo
 /// The answer to a path that nobody has.
 pub(crate) async fn unknown_path(request: Request) -> Refusal {
     let path: String = request.uri().path().chars().take(200).collect();
-    Refusal::new(Code::PathUnknown, format!("there is no `{path}` here: see /docs"))
+    Refusal::new(
+        Code::PathUnknown,
+        format!("there is no `{path}` here: see /docs"),
+    )
 }
 
 /// The answer to a method that the path does not have; axum adds `Allow`.
@@ -95,8 +100,11 @@ pub(crate) async fn unknown_method(request: Request) -> Refusal {
 /// The answer when a handler panicked.
 pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked");
-    Refusal::new(Code::Internal, "the gateway failed at this request; its log says more")
-        .into_response()
+    Refusal::new(
+        Code::Internal,
+        "the gateway failed at this request; its log says more",
+    )
+    .into_response()
 }
 
 /// A JSON answer from text that is JSON already.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path};
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::HeaderMap;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
@@ -37,7 +37,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PathTexts {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let path = Path::<Vec<String>>::from_request_parts(parts, state).await;
         path.map(|Path(texts)| Self(texts)).map_err(|_| {
-            Refusal::new(Code::TopicInvalid, "the path is not UTF-8 after its percent signs")
+            Refusal::new(
+                Code::TopicInvalid,
+                "the path is not UTF-8 after its percent signs",
+            )
         })
     }
 }
@@ -53,7 +56,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .map(|axum::extract::Query(query)| Self(query))
             .map_err(|rejection| {
                 let text = rejection.body_text();
-                let why = text.rsplit_once("query string: ").map_or(&*text, |(_, why)| why);
+                let why = text
+                    .rsplit_once("query string: ")
+                    .map_or(&*text, |(_, why)| why);
                 Refusal::new(Code::QueryInvalid, why)
             })
     }
@@ -75,7 +80,7 @@ pub(crate) enum Media {
     Json,
     /// JSON values, one a line.
     Ndjson,
-    /// A CloudEvent in JSON.
+    /// A cloud event in JSON.
     CloudEvent,
     /// A list of them.
     CloudEventBatch,
@@ -89,13 +94,25 @@ impl Media {
     /// # Errors
     /// When the body is compressed, which is not understood here.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let encoding = headers.get(CONTENT_ENCODING).map_or(&b"identity"[..], |v| v.as_bytes());
+        let encoding = headers
+            .get(CONTENT_ENCODING)
+            .map_or(&b"identity"[..], |v| v.as_bytes());
         if !encoding.eq_ignore_ascii_case(b"identity") {
-            return Err(Refusal::new(Code::MediaType, "send the body without `Content-Encoding`"));
+            return Err(Refusal::new(
+                Code::MediaType,
+                "send the body without `Content-Encoding`",
+            ));
         }
-        let Some(given) = headers.get(CONTENT_TYPE) else { return Ok(Self::Json) };
+        let Some(given) = headers.get(CONTENT_TYPE) else {
+            return Ok(Self::Json);
+        };
         let given = String::from_utf8_lossy(given.as_bytes());
-        let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = given
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
         Ok(match essence.as_str() {
             "application/json" | "text/json" | "" => Self::Json,
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Self::Ndjson,
@@ -107,7 +124,10 @@ impl Media {
 
     /// The refusal of a body that is something else than what the path takes.
     pub(crate) fn refused(takes: &str) -> Refusal {
-        Refusal::new(Code::MediaType, format!("set `Content-Type` to what this path takes: {takes}"))
+        Refusal::new(
+            Code::MediaType,
+            format!("set `Content-Type` to what this path takes: {takes}"),
+        )
     }
 }
 
@@ -122,7 +142,10 @@ pub(crate) async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal>
             Code::BodyTooLarge,
             format!("at most {bytes_max} bytes are allowed (`face.http.body_bytes_max`)"),
         )),
-        Err(_) => Err(Refusal::new(Code::BodyUnreadable, "the connection broke within the body")),
+        Err(_) => Err(Refusal::new(
+            Code::BodyUnreadable,
+            "the connection broke within the body",
+        )),
     }
 }
 

@@ -27,11 +27,21 @@ enum Form {
 }
 
 const OFFERS: [Offer<Form>; 3] = [
-    Offer { form: Form::Page, types: &["application/json"] },
-    Offer { form: Form::Stream(stream::Form::Sse), types: &["text/event-stream"] },
+    Offer {
+        form: Form::Page,
+        types: &["application/json"],
+    },
+    Offer {
+        form: Form::Stream(stream::Form::Sse),
+        types: &["text/event-stream"],
+    },
     Offer {
         form: Form::Stream(stream::Form::Ndjson),
-        types: &["application/x-ndjson", "application/ndjson", "application/jsonl"],
+        types: &[
+            "application/x-ndjson",
+            "application/ndjson",
+            "application/jsonl",
+        ],
     },
 ];
 
@@ -80,7 +90,10 @@ fn begin(headers: &HeaderMap, since: Option<&str>) -> Result<From, Refusal> {
 }
 
 fn cursor(since: Option<&str>) -> Result<Option<Cursor>, Refusal> {
-    Ok(since.filter(|text| !text.is_empty()).map(str::parse).transpose()?)
+    Ok(since
+        .filter(|text| !text.is_empty())
+        .map(str::parse)
+        .transpose()?)
 }
 
 fn page(state: &http::State, name: &TopicName, wanted: &Wanted) -> Result<Response, Refusal> {

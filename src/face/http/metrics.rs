@@ -1,6 +1,5 @@
 //! The counters of the HTTP face.
 
-
 use axum::http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -42,16 +41,28 @@ impl Metrics {
             "HTTP requests refused, by problem code",
             m.refusals.clone(),
         );
-        registry.register("tidings_http_streams", "Open SSE and NDJSON streams", m.streams.clone());
+        registry.register(
+            "tidings_http_streams",
+            "Open SSE and NDJSON streams",
+            m.streams.clone(),
+        );
         m
     }
 
     pub(crate) fn responded(&self, status: StatusCode) {
-        self.responses.get_or_create(&StatusLabel { status: status.as_u16() }).inc();
+        self.responses
+            .get_or_create(&StatusLabel {
+                status: status.as_u16(),
+            })
+            .inc();
     }
 
     pub(crate) fn refused(&self, code: Code) {
-        self.refusals.get_or_create(&CodeLabel { code: code.as_str() }).inc();
+        self.refusals
+            .get_or_create(&CodeLabel {
+                code: code.as_str(),
+            })
+            .inc();
     }
 
     /// Counts a stream for as long as the guard lives.

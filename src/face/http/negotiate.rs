@@ -1,5 +1,7 @@
 //! Content negotiation: which of our forms a client would rather have (RFC 9110, 12.5.1).
 
+use std::cmp::Reverse;
+
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
@@ -22,33 +24,56 @@ struct Range<'a> {
 /// The form that the client would rather have: the highest quality, then the one it names most
 /// exactly, then the one it names first, then our own order. Nothing when it accepts none.
 pub(crate) fn choose<T: Copy>(headers: &HeaderMap, offers: &[Offer<T>]) -> Option<T> {
-    let accept: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()).collect();
-    let ranges: Vec<Range<'_>> =
-        accept.iter().flat_map(|value| value.split(',')).filter_map(Range::parse).collect();
+    let accept: Vec<&str> = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .collect();
+    let ranges: Vec<Range<'_>> = accept
+        .iter()
+        .flat_map(|value| value.split(','))
+        .filter_map(Range::parse)
+        .collect();
     if ranges.is_empty() {
         return offers.first().map(|offer| offer.form);
     }
-    let mut best: Option<((u16, u8, std::cmp::Reverse<usize>), T)> = None;
-    for offer in offers {
-        let Some((rank, quality)) = offer.rank(&ranges) else { continue };
-        let rank = (quality, rank.0, std::cmp::Reverse(rank.1));
-        if quality > 0 && best.as_ref().is_none_or(|(known, _)| rank > *known) {
-            best = Some((rank, offer.form));
-        }
-    }
-    best.map(|(_, form)| form)
+    let ranked = offers.iter().enumerate().filter_map(|(n, offer)| {
+        let Match {
+            exactness,
+            place,
+            quality,
+        } = offer.best_match(&ranges)?;
+        let rank = (quality, exactness, Reverse(place), Reverse(n));
+        (quality > 0).then_some((rank, offer.form))
+    });
+    ranked.max_by_key(|(rank, _)| *rank).map(|(_, form)| form)
+}
+
+/// How a media range names an offer.
+struct Match {
+    /// From 0 (`*/*`) to 2 (the type itself).
+    exactness: u8,
+    /// The range's place in the header.
+    place: usize,
+    quality: u16,
 }
 
 impl<T> Offer<T> {
-    /// How exactly and how early it is named by the most exact range, and that range's quality.
-    fn rank(&self, ranges: &[Range<'_>]) -> Option<((u8, usize), u16)> {
-        let matches = |(n, range): (usize, &Range<'_>)| {
-            let exactness = self.types.iter().filter_map(|known| range.exactness(known)).max()?;
-            Some(((exactness, n), range.quality))
-        };
-        let mut named: Vec<_> = ranges.iter().enumerate().filter_map(matches).collect();
-        named.sort_by_key(|((exactness, n), _)| (std::cmp::Reverse(*exactness), *n));
-        named.first().copied()
+    /// The most exact range that names the offer; among equals the first.
+    fn best_match(&self, ranges: &[Range<'_>]) -> Option<Match> {
+        let matches = ranges.iter().enumerate().filter_map(|(place, range)| {
+            let exactness = self
+                .types
+                .iter()
+                .filter_map(|known| range.exactness(known))
+                .max()?;
+            Some(Match {
+                exactness,
+                place,
+                quality: range.quality,
+            })
+        });
+        matches.max_by_key(|found| (found.exactness, Reverse(found.place)))
     }
 }
 
@@ -58,9 +83,15 @@ impl<'a> Range<'a> {
         let (kind, subtype) = parts.next()?.split_once('/')?;
         let quality = parts.find_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("q").then(|| thousandths(value.trim()))
+            name.trim()
+                .eq_ignore_ascii_case("q")
+                .then(|| thousandths(value.trim()))
         });
-        Some(Self { kind, subtype, quality: quality.unwrap_or(1000) })
+        Some(Self {
+            kind,
+            subtype,
+            quality: quality.unwrap_or(1000),
+        })
     }
 
     fn exactness(&self, known: &str) -> Option<u8> {
@@ -96,9 +127,18 @@ mod tests {
     use super::*;
 
     const OFFERS: [Offer<char>; 3] = [
-        Offer { form: 'j', types: &["application/json"] },
-        Offer { form: 's', types: &["text/event-stream"] },
-        Offer { form: 'n', types: &["application/x-ndjson", "application/ndjson"] },
+        Offer {
+            form: 'j',
+            types: &["application/json"],
+        },
+        Offer {
+            form: 's',
+            types: &["text/event-stream"],
+        },
+        Offer {
+            form: 'n',
+            types: &["application/x-ndjson", "application/ndjson"],
+        },
     ];
 
     #[test]
@@ -111,7 +151,10 @@ mod tests {
             ("text/*", Some('s')),
             ("application/ndjson", Some('n')),
             ("application/json;q=0.5, text/event-stream;q=0.6", Some('s')),
-            ("application/json;q=0.5, text/event-stream;q=0.45", Some('j')),
+            (
+                "application/json;q=0.5, text/event-stream;q=0.45",
+                Some('j'),
+            ),
             ("*/*;q=0.1, application/x-ndjson;q=0.2", Some('n')),
             ("*/*, text/event-stream", Some('s')),
             ("text/event-stream, application/json", Some('s')),

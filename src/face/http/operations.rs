@@ -21,7 +21,10 @@ pub(crate) async fn alive() -> &'static str {
 /// `GET /readyz`: requests may be sent here.
 pub(crate) async fn ready(State(state): State<http::State>) -> Result<&'static str, Refusal> {
     if state.drain().is_draining() {
-        return Err(Refusal::new(Code::Draining, "the gateway is shutting down: use another node"));
+        return Err(Refusal::new(
+            Code::Draining,
+            "the gateway is shutting down: use another node",
+        ));
     }
     Ok("ready\n")
 }

@@ -1,11 +1,11 @@
 //! Publishing: one event to a topic, or a batch to many.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -109,12 +109,16 @@ async fn submit(
     submission: Submission,
     header_key: Option<&str>,
 ) -> Result<Receipt, Refusal> {
-    let key = header_key.or(submission.idempotency_key.as_deref()).map(Idempotency);
+    let key = header_key
+        .or(submission.idempotency_key.as_deref())
+        .map(Idempotency);
     Ok(state.hub().append(submission.draft, key).await?)
 }
 
 fn header_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
     check_key(value.as_bytes())?;
     Ok(value.to_str().ok())
 }
@@ -127,11 +131,11 @@ impl Posted<'_> {
         }
         match (Media::of(self.headers)?, self.topic) {
             (Media::Json, Some(topic)) => {
-                let one = parse::<Entry<'_>>(&self.body)?.to_topic(topic, self.classes)?;
+                let one = parse::<Entry<'_>>(&self.body)?.into_topic(topic, self.classes)?;
                 Ok(Wanted::One(Box::new(one)))
             }
             (Media::Json, None) => {
-                self.array(|text| parse::<Entry<'_>>(text)?.of_batch(self.classes))
+                self.array(|text| parse::<Entry<'_>>(text)?.in_batch(self.classes))
             }
             (Media::Ndjson, None) => self.lines(),
             (Media::CloudEvent, topic) => {
@@ -158,7 +162,11 @@ impl Posted<'_> {
     ) -> Result<Wanted, Refusal> {
         let entries: Entries<'_> = parse(&self.body)?;
         self.check_length(entries.0.len())?;
-        let entries = entries.0.iter().map(|entry| submission(entry.get().as_bytes())).collect();
+        let entries = entries
+            .0
+            .iter()
+            .map(|entry| submission(entry.get().as_bytes()))
+            .collect();
         Ok(Wanted::Many(Form::Array, entries))
     }
 
@@ -171,7 +179,7 @@ impl Posted<'_> {
             .take(self.entries_max + 1)
             .collect();
         self.check_length(lines.len())?;
-        let entry = |line: &&[u8]| parse::<Entry<'_>>(line)?.of_batch(self.classes);
+        let entry = |line: &&[u8]| parse::<Entry<'_>>(line)?.in_batch(self.classes);
         Ok(Wanted::Many(Form::Lines, lines.iter().map(entry).collect()))
     }
 

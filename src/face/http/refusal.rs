@@ -7,165 +7,17 @@
 //!
 //! [`exchange`]: crate::face::http::exchange
 
+mod code;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::code::Code;
+
 use crate::hub::{AnswerError, AppendError, AttachError, TooManyTopics, WaitError};
 use crate::store;
 use crate::topic::{CursorError, DraftError, EventNameError, TopicNameError};
-
-/// What sort of no it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
-    NotJson,
-    BodyUnreadable,
-    PathUnknown,
-    TopicUnknown,
-    ClarificationUnknown,
-    MethodNotAllowed,
-    NotAcceptable,
-    KeyInFlight,
-    ClarificationKnown,
-    ClarificationAnswered,
-    ClarificationExpired,
-    Gap,
-    BodyTooLarge,
-    PayloadTooLarge,
-    BatchTooLong,
-    MediaType,
-    Shape,
-    QueryInvalid,
-    TopicInvalid,
-    EventNameInvalid,
-    PayloadInvalid,
-    CursorInvalid,
-    KeyInvalid,
-    KeyReused,
-    ClarificationInvalid,
-    AnswerInvalid,
-    CloudEventInvalid,
-    Internal,
-    Draining,
-    TopicsFull,
-    TopicFull,
-    StoreFull,
-}
-
-impl Code {
-    /// The code on the wire, the status and the title.
-    const fn facts(self) -> (&'static str, StatusCode, &'static str) {
-        use StatusCode as S;
-        match self {
-            Self::NotJson => ("not_json", S::BAD_REQUEST, "The body is not JSON"),
-            Self::BodyUnreadable => {
-                ("body_unreadable", S::BAD_REQUEST, "The body could not be read")
-            }
-            Self::PathUnknown => ("path_unknown", S::NOT_FOUND, "There is no such path"),
-            Self::TopicUnknown => ("topic_unknown", S::NOT_FOUND, "There is no such topic"),
-            Self::ClarificationUnknown => {
-                ("clarification_unknown", S::NOT_FOUND, "There is no such clarification")
-            }
-            Self::MethodNotAllowed => {
-                ("method_not_allowed", S::METHOD_NOT_ALLOWED, "The path has no such method")
-            }
-            Self::NotAcceptable => {
-                ("not_acceptable", S::NOT_ACCEPTABLE, "There is no such representation")
-            }
-            Self::KeyInFlight => {
-                ("idempotency_key_in_flight", S::CONFLICT, "The same event is being published")
-            }
-            Self::ClarificationKnown => {
-                ("clarification_known", S::CONFLICT, "The clarification was asked already")
-            }
-            Self::ClarificationAnswered => {
-                ("clarification_answered", S::CONFLICT, "The clarification was answered already")
-            }
-            Self::ClarificationExpired => {
-                ("clarification_expired", S::GONE, "The clarification has expired")
-            }
-            Self::Gap => ("gap", S::GONE, "What follows the cursor is gone"),
-            Self::BodyTooLarge => {
-                ("body_too_large", S::PAYLOAD_TOO_LARGE, "The body is too large")
-            }
-            Self::PayloadTooLarge => {
-                ("payload_too_large", S::PAYLOAD_TOO_LARGE, "The payload is too large")
-            }
-            Self::BatchTooLong => {
-                ("batch_too_long", S::PAYLOAD_TOO_LARGE, "The batch has too many entries")
-            }
-            Self::MediaType => {
-                ("media_type", S::UNSUPPORTED_MEDIA_TYPE, "The body is of an unknown type")
-            }
-            Self::Shape => ("shape", S::UNPROCESSABLE_ENTITY, "The body has the wrong shape"),
-            Self::QueryInvalid => {
-                ("query_invalid", S::UNPROCESSABLE_ENTITY, "The query is not understood")
-            }
-            Self::TopicInvalid => {
-                ("topic_invalid", S::UNPROCESSABLE_ENTITY, "The name of the topic is not allowed")
-            }
-            Self::EventNameInvalid => (
-                "event_name_invalid",
-                S::UNPROCESSABLE_ENTITY,
-                "The name of the event is not allowed",
-            ),
-            Self::PayloadInvalid => {
-                ("payload_invalid", S::UNPROCESSABLE_ENTITY, "The payload is not allowed")
-            }
-            Self::CursorInvalid => {
-                ("cursor_invalid", S::UNPROCESSABLE_ENTITY, "The cursor is not understood")
-            }
-            Self::KeyInvalid => (
-                "idempotency_key_invalid",
-                S::UNPROCESSABLE_ENTITY,
-                "The idempotency key is not allowed",
-            ),
-            Self::KeyReused => (
-                "idempotency_key_reused",
-                S::UNPROCESSABLE_ENTITY,
-                "The idempotency key was used for another event",
-            ),
-            Self::ClarificationInvalid => (
-                "clarification_invalid",
-                S::UNPROCESSABLE_ENTITY,
-                "The clarification is malformed",
-            ),
-            Self::AnswerInvalid => {
-                ("answer_invalid", S::UNPROCESSABLE_ENTITY, "The answer is not allowed")
-            }
-            Self::CloudEventInvalid => {
-                ("cloud_event_invalid", S::UNPROCESSABLE_ENTITY, "This is no CloudEvent 1.0")
-            }
-            Self::Internal => {
-                ("internal", S::INTERNAL_SERVER_ERROR, "Something went wrong in the gateway")
-            }
-            Self::Draining => ("draining", S::SERVICE_UNAVAILABLE, "The gateway is shutting down"),
-            Self::TopicsFull => {
-                ("topics_full", S::SERVICE_UNAVAILABLE, "There are too many topics")
-            }
-            Self::TopicFull => {
-                ("topic_full", S::SERVICE_UNAVAILABLE, "The topic has too many subscribers")
-            }
-            Self::StoreFull => ("store_full", S::INSUFFICIENT_STORAGE, "The store is full"),
-        }
-    }
-
-    /// The code on the wire.
-    pub(crate) const fn as_str(self) -> &'static str {
-        self.facts().0
-    }
-
-    /// After how many seconds it is worth another try, if it is.
-    const fn retry_after_seconds(self) -> Option<u32> {
-        match self {
-            Self::KeyInFlight | Self::Draining => Some(1),
-            Self::TopicFull => Some(5),
-            Self::TopicsFull => Some(30),
-            Self::StoreFull => Some(60),
-            _ => None,
-        }
-    }
-}
 
 /// A request that is refused, and why.
 #[derive(Debug, Clone)]
@@ -178,13 +30,19 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// A refusal with what is to be said of this very case.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), members: None }
+        Self {
+            code,
+            detail: detail.into(),
+            members: None,
+        }
     }
 
     /// Adds a member that programs can read.
     #[must_use]
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.members.get_or_insert_default().insert(name.to_owned(), value.into());
+        self.members
+            .get_or_insert_default()
+            .insert(name.to_owned(), value.into());
         self
     }
 
@@ -195,7 +53,7 @@ impl Refusal {
 
     /// The status of the response.
     pub(crate) const fn status(&self) -> StatusCode {
-        self.code.facts().1
+        self.code.status()
     }
 
     /// After how many seconds it is worth another try, if it is.
@@ -205,11 +63,11 @@ impl Refusal {
 
     /// As a problem (RFC 9457).
     pub(crate) fn problem(&self, request_id: &str) -> Value {
-        let (code, status, title) = self.code.facts();
+        let code = self.code.as_str();
         let mut problem = json!({
             "type": format!("urn:tidings:problem:{code}"),
-            "title": title,
-            "status": status.as_u16(),
+            "title": self.code.title(),
+            "status": self.status().as_u16(),
             "detail": self.detail,
             "code": code,
             "request_id": request_id,
@@ -322,7 +180,9 @@ impl From<AnswerError> for Refusal {
     fn from(error: AnswerError) -> Self {
         let detail = error.to_string();
         match error {
-            AnswerError::Unknown => Self::new(Code::ClarificationUnknown, "Clarification not found"),
+            AnswerError::Unknown => {
+                Self::new(Code::ClarificationUnknown, "Clarification not found")
+            }
             AnswerError::Answered { answered_at } => {
                 Self::new(Code::ClarificationAnswered, detail).with("answeredAt", answered_at)
             }

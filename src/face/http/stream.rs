@@ -57,7 +57,10 @@ pub(crate) fn open(
     form: Form,
 ) -> Result<Response, Refusal> {
     if state.drain().is_draining() {
-        return Err(Refusal::new(Code::Draining, "the gateway is shutting down: come back"));
+        return Err(Refusal::new(
+            Code::Draining,
+            "the gateway is shutting down: come back",
+        ));
     }
     let reader = Reader {
         connection: uuid::Uuid::now_v7().simple().to_string(),
@@ -76,7 +79,10 @@ pub(crate) fn open(
     let headers = [
         (CONTENT_TYPE, form.content_type()),
         (CACHE_CONTROL, "no-store"),
-        (axum::http::HeaderName::from_static("x-accel-buffering"), "no"),
+        (
+            axum::http::HeaderName::from_static("x-accel-buffering"),
+            "no",
+        ),
     ];
     Ok((headers, Body::from_stream(open.pieces())).into_response())
 }
@@ -154,7 +160,9 @@ impl Form {
                 out.push(b'\n');
             }
             (Self::Ndjson, FeedItem::Gap(gap)) => {
-                out.extend_from_slice(format!(r#"{{"topic":"{topic}","name":"gap","data":"#).as_bytes());
+                out.extend_from_slice(
+                    format!(r#"{{"topic":"{topic}","name":"gap","data":"#).as_bytes(),
+                );
                 envelope::gap(out, topic, &gap);
                 out.extend_from_slice(b"}\n");
             }
@@ -163,5 +171,9 @@ impl Form {
 }
 
 const fn telling(is_live: bool) -> Telling {
-    if is_live { Telling::Plain } else { Telling::Replayed }
+    if is_live {
+        Telling::Plain
+    } else {
+        Telling::Replayed
+    }
 }

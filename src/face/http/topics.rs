@@ -50,17 +50,36 @@ pub(crate) async fn list(
 ) -> Result<Response, Refusal> {
     let limit = state.limit(wanted.limit)?;
     let kind = wanted.kind.as_deref().map(str::parse).transpose()?;
-    let filter = TopicFilter { kind, prefix: wanted.prefix, after: wanted.after };
+    let filter = TopicFilter {
+        kind,
+        prefix: wanted.prefix,
+        after: wanted.after,
+    };
     let page = state.hub().topics(&filter, limit);
-    let next = page.topics.last().filter(|_| page.more).map(|topic| topic.name().clone());
+    let next = page
+        .topics
+        .last()
+        .filter(|_| page.more)
+        .map(|topic| topic.name().clone());
     let topics = page.topics.iter().map(|topic| Line::of(topic)).collect();
     Ok(exchange::to_json(&Page { topics, next }))
 }
 
 impl Line {
     fn of(topic: &Topic) -> Self {
-        let Summary { cursor, status, subscribers, updated_at } = topic.summary();
-        Self { topic: topic.name().clone(), status, cursor, subscribers, updated_at }
+        let Summary {
+            cursor,
+            status,
+            subscribers,
+            updated_at,
+        } = topic.summary();
+        Self {
+            topic: topic.name().clone(),
+            status,
+            cursor,
+            subscribers,
+            updated_at,
+        }
     }
 }
 
@@ -106,7 +125,11 @@ pub(crate) async fn delete(
     State(state): State<http::State>,
     TopicPath(name): TopicPath,
 ) -> Result<StatusCode, Refusal> {
-    if state.hub().delete(&name) { Ok(StatusCode::NO_CONTENT) } else { Err(unknown(&name)) }
+    if state.hub().delete(&name) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(unknown(&name))
+    }
 }
 
 /// Who subscribes to a topic on this node.
@@ -124,10 +147,17 @@ pub(crate) async fn subscribers(
 ) -> Result<Response, Refusal> {
     let topic = state.topic(&name)?;
     let (cursor, subscribers) = (topic.head(), topic.presence());
-    Ok(exchange::to_json(&Presence { topic: name, cursor, subscribers }))
+    Ok(exchange::to_json(&Presence {
+        topic: name,
+        cursor,
+        subscribers,
+    }))
 }
 
 /// The refusal for a topic that holds no event.
 pub(crate) fn unknown(name: &TopicName) -> Refusal {
-    Refusal::new(Code::TopicUnknown, format!("the topic `{name}` holds no event on this node"))
+    Refusal::new(
+        Code::TopicUnknown,
+        format!("the topic `{name}` holds no event on this node"),
+    )
 }

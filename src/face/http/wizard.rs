@@ -77,12 +77,23 @@ pub(crate) async fn respond(
         return Err(Media::refused("application/json"));
     }
     let body = extract::body(body, state.config().body_bytes_max.bytes()).await?;
-    let Respond { session_id, clarification_id, response } = parse(&body)?;
+    let Respond {
+        session_id,
+        clarification_id,
+        response,
+    } = parse(&body)?;
     let topic = TopicName::of_session(&session_id)?;
-    if state.hub().topic(&topic).is_none_or(|topic| topic.head().seq == Seq::ZERO) {
+    if state
+        .hub()
+        .topic(&topic)
+        .is_none_or(|topic| topic.head().seq == Seq::ZERO)
+    {
         return Err(not_found());
     }
-    state.hub().answer(&topic, &clarification_id, response, ANSWERED_BY).await?;
+    state
+        .hub()
+        .answer(&topic, &clarification_id, response, ANSWERED_BY)
+        .await?;
     Ok(success(&json!({
         "sessionId": session_id,
         "clarificationId": clarification_id,
@@ -94,7 +105,11 @@ fn find(state: &http::State, path: &PathTexts) -> Result<(TopicName, Snapshot), 
     let name = TopicName::of_session(path.0.first().map_or("", String::as_str))?;
     let topic = state.hub().topic(&name).ok_or_else(not_found)?;
     let snapshot = topic.snapshot();
-    if snapshot.cursor.seq == Seq::ZERO { Err(not_found()) } else { Ok((name, snapshot)) }
+    if snapshot.cursor.seq == Seq::ZERO {
+        Err(not_found())
+    } else {
+        Ok((name, snapshot))
+    }
 }
 
 fn not_found() -> Refusal {
@@ -108,12 +123,18 @@ fn success(data: &Value) -> Response {
 /// The events of a name, oldest first.
 fn named<'a>(snapshot: &'a Snapshot, name: &'a str) -> impl Iterator<Item = &'a Event> {
     let events = snapshot.states.iter().chain(&snapshot.facts);
-    events.map(AsRef::as_ref).filter(move |event: &&Event| event.name.as_str() == name)
+    events
+        .map(AsRef::as_ref)
+        .filter(move |event: &&Event| event.name.as_str() == name)
 }
 
 /// What an event carries, as the application's clients know it.
 fn payload(event: &Event) -> Value {
-    event.payload.json().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    event
+        .payload
+        .json()
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }
 
 /// The open questions, oldest first.

@@ -32,9 +32,20 @@ impl Progress {
     fn fill_in(&mut self, topic: &TopicName, newest: Option<&Event>, snapshot: &Snapshot) {
         let prompts =
             json!({"total": 0, "completed": 0, "processing": 0, "pending": 0, "failed": 0});
-        let status = if newest.is_some() { "PROCESSING" } else { "ACTIVE" };
-        let events = snapshot.states.iter().chain(&snapshot.facts).chain(&snapshot.clarifications);
-        let touched = events.map(|event| event.timestamp_ms).max().unwrap_or_default();
+        let status = if newest.is_some() {
+            "PROCESSING"
+        } else {
+            "ACTIVE"
+        };
+        let events = snapshot
+            .states
+            .iter()
+            .chain(&snapshot.facts)
+            .chain(&snapshot.clarifications);
+        let touched = events
+            .map(|event| event.timestamp_ms)
+            .max()
+            .unwrap_or_default();
         for (name, value) in [
             ("sessionId", json!(topic.id())),
             ("status", json!(status)),
@@ -57,7 +68,10 @@ impl Progress {
         let payload = fields(terminal);
         if is_failed {
             self.set("status", json!("FAILED"));
-            let error = payload.get("error").or_else(|| payload.get("message")).cloned();
+            let error = payload
+                .get("error")
+                .or_else(|| payload.get("message"))
+                .cloned();
             self.set("error", error.unwrap_or_else(|| json!(terminal.name)));
         } else {
             self.set("status", json!("COMPLETED"));
@@ -82,7 +96,9 @@ impl Progress {
 
 /// The fields of a payload, without what the gateway added.
 fn fields(event: &Event) -> Map<String, Value> {
-    let Value::Object(mut fields) = super::payload(event) else { return Map::new() };
+    let Value::Object(mut fields) = super::payload(event) else {
+        return Map::new();
+    };
     fields.retain(|name, _| !name.starts_with('_'));
     fields
 }
