@@ -1,3 +1,5 @@
 //! What clients see. Each face owns its wire types and translates; it keeps no events.
 
+pub mod http;
 pub mod socketio;
+pub mod sse;

@@ -25,7 +25,7 @@ pub use self::config::Config;
 pub use self::fanout::{Description, Subscriber};
 pub use self::feed::{Feed, FeedItem, Reader};
 pub use self::metrics::Metrics;
-pub use self::topic::{History, Read, Snapshot, Topic};
+pub use self::topic::{History, Read, Snapshot, Summary, Topic};
 
 use crate::drain::Drain;
 use crate::store::Store;

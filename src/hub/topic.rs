@@ -9,7 +9,9 @@ use crate::hub::Config;
 use crate::hub::fanout::{Description, Subscriber};
 use crate::hub::seats::Seats;
 use crate::store::Log;
-use crate::topic::{Cursor, Entry, Epoch, Event, Fold, Ring, Seq, Slice, Status, TopicName};
+use crate::topic::{
+    Cursor, Entry, Epoch, Event, Fold, Ring, Seq, Slice, Status, TopicName, iso8601,
+};
 
 /// Most events that are read from the log at once.
 const LOG_PAGE: usize = 64;
@@ -61,6 +63,19 @@ pub struct Snapshot {
     pub terminal: Option<Arc<Event>>,
 }
 
+/// A topic in a few words.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// The newest event.
+    pub cursor: Cursor,
+    /// How far the story has come.
+    pub status: Status,
+    /// How many subscribers it has on this node.
+    pub subscribers: usize,
+    /// When the newest event came, or the topic was made; ISO 8601.
+    pub updated_at: String,
+}
+
 /// A page of a topic's log.
 #[derive(Debug)]
 pub struct History {
@@ -89,6 +104,17 @@ impl Topic {
     /// How many subscribers it has on this node.
     pub fn subscribers(&self) -> usize {
         self.lock().seats.len()
+    }
+
+    /// The topic in a few words.
+    pub fn summary(&self) -> Summary {
+        let state = self.lock();
+        Summary {
+            cursor: state.head(),
+            status: state.fold.status(),
+            subscribers: state.seats.len(),
+            updated_at: iso8601(state.touched_ms),
+        }
     }
 
     /// Who subscribes on this node.

@@ -21,6 +21,17 @@ pub enum Status {
     Failed,
 }
 
+impl Status {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What became of a question.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClarificationStatus {

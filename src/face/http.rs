@@ -1,0 +1,175 @@
+//! The HTTP face: publishing, reading and streaming of topics, the session application's REST,
+//! and what operators ask.
+//!
+//! The app mounts [`routes`] behind its own accept loop, with [`cors`] outermost. A handler takes
+//! a request apart, calls the hub and writes the answer down; it keeps no events and fans nothing
+//! out. Every refusal goes through `refusal` and leaves by `exchange`, the outermost layer here.
+
+mod answer;
+mod cloud_event;
+mod config;
+mod cors;
+mod entry;
+pub(crate) mod envelope;
+mod exchange;
+mod extract;
+mod history;
+mod metrics;
+mod negotiate;
+mod operations;
+mod publish;
+mod refusal;
+mod stream;
+mod topics;
+mod wizard;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use prometheus_client::registry::Registry;
+use tokio::time::Instant;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use self::config::Config;
+pub use self::cors::{OriginError, cors};
+pub use self::metrics::Metrics;
+
+use self::refusal::{Code, Refusal};
+use crate::drain::Drain;
+use crate::hub::{Hub, Topic};
+use crate::topic::TopicName;
+
+/// What the face uses. Cheap to clone.
+#[derive(Clone)]
+pub struct State(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    hub: Hub,
+    drain: Drain,
+    metrics: Metrics,
+    registry: Arc<Registry>,
+    started: Instant,
+}
+
+impl State {
+    /// The state of the face. The uptime counts from here.
+    pub fn new(
+        config: Config,
+        hub: Hub,
+        drain: Drain,
+        metrics: Metrics,
+        registry: Arc<Registry>,
+    ) -> Self {
+        let started = Instant::now();
+        Self(Arc::new(Shared {
+            config,
+            hub,
+            drain,
+            metrics,
+            registry,
+            started,
+        }))
+    }
+
+    fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    fn drain(&self) -> &Drain {
+        &self.0.drain
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// The topic, if it is known here.
+    fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, Refusal> {
+        self.hub().topic(name).ok_or_else(|| topics::unknown(name))
+    }
+
+    /// How many entries a page is to have.
+    fn limit(&self, wanted: Option<usize>) -> Result<usize, Refusal> {
+        let Config {
+            page_limit,
+            page_limit_max: max,
+            ..
+        } = *self.config();
+        let limit = wanted.unwrap_or(page_limit);
+        if (1..=max).contains(&limit) {
+            return Ok(limit);
+        }
+        let detail = format!("`limit` is 1 to {max} (`face.http.page_limit_max`)");
+        Err(Refusal::new(Code::QueryInvalid, detail))
+    }
+}
+
+/// Every path of the face, with its methods.
+fn table() -> Vec<(&'static str, MethodRouter<State>)> {
+    vec![
+        ("/v1/events", post(publish::to_many)),
+        ("/v1/topics", get(topics::list)),
+        (
+            "/v1/topics/{topic}",
+            get(topics::snapshot).delete(topics::delete),
+        ),
+        (
+            "/v1/topics/{topic}/events",
+            get(history::events).post(publish::to_topic),
+        ),
+        ("/v1/topics/{topic}/subscribers", get(topics::subscribers)),
+        (
+            "/v1/topics/{topic}/clarifications/{id}/answer",
+            get(answer::wait),
+        ),
+        ("/api/wizard/session/{sessionId}", get(wizard::session)),
+        ("/api/wizard/status/{sessionId}", get(wizard::status)),
+        (
+            "/api/wizard/clarifications/{sessionId}",
+            get(wizard::clarifications),
+        ),
+        ("/api/wizard/clarifications/respond", post(wizard::respond)),
+        ("/healthz", get(operations::alive)),
+        ("/readyz", get(operations::ready)),
+        ("/health", get(operations::health)),
+        ("/metrics", get(operations::metrics)),
+        ("/version", get(operations::version)),
+    ]
+}
+
+/// Every path of the face, as it stands in the route table.
+pub fn paths() -> Vec<&'static str> {
+    table().into_iter().map(|(path, _)| path).collect()
+}
+
+/// The paths of the face. What none of them takes is answered 404 here: whoever merges this with
+/// other routers must not set another fallback.
+pub fn routes(state: State) -> Router {
+    let router = table()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        });
+    router
+        .method_not_allowed_fallback(exchange::unknown_method)
+        .fallback(exchange::unknown_path)
+        .layer(CatchPanicLayer::custom(exchange::panicked))
+        .layer(from_fn_with_state(state.clone(), exchange::run))
+        .with_state(state)
+}

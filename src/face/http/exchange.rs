@@ -1,0 +1,118 @@
+//! The outermost layer of the face: the request id, and how a refusal is written down.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use crate::face::http;
+use crate::face::http::refusal::{Code, Refusal};
+
+/// The header that carries the id of a request, both ways.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest request id that is taken from a client, in bytes.
+const ID_BYTES_MAX: usize = 128;
+
+/// The id of a request: the client's own, or a new one.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"._~:/+=-".contains(b);
+        let given = headers.get(X_REQUEST_ID).filter(|id| {
+            (1..=ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(allowed)
+        });
+        Self(given.cloned().unwrap_or_else(|| {
+            let mut text = Uuid::encode_buffer();
+            let text = Uuid::now_v7().simple().encode_lower(&mut text);
+            HeaderValue::from_str(text).expect("a UUID is a header value")
+        }))
+    }
+
+    /// The id as text.
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// Runs a request: gives it an id, writes its refusal down, counts it.
+pub(crate) async fn run(
+    State(state): State<http::State>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = RequestId::of(request.headers());
+    let is_wizard = request.uri().path().starts_with("/api/wizard/");
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).await;
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        state.metrics().refused(refusal.code());
+        response = written(&refusal, response, &id, is_wizard);
+    }
+    state.metrics().responded(response.status());
+    response.headers_mut().insert(X_REQUEST_ID, id.0);
+    response
+}
+
+/// The refusal in the response; headers that are there already (`Allow`) stay.
+fn written(refusal: &Refusal, response: Response, id: &RequestId, is_wizard: bool) -> Response {
+    let (content_type, body) = if is_wizard {
+        ("application/json", refusal.wizard())
+    } else {
+        ("application/problem+json", refusal.problem(id.as_str()))
+    };
+    let (mut parts, _) = response.into_parts();
+    parts.status = refusal.status();
+    parts.headers.remove(axum::http::header::CONTENT_LENGTH);
+    parts
+        .headers
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        parts.headers.insert(RETRY_AFTER, seconds.into());
+    }
+    Response::from_parts(parts, Body::from(body.to_string()))
+}
+
+/// The answer to a path that nobody has.
+pub(crate) async fn unknown_path(request: Request) -> Refusal {
+    let path: String = request.uri().path().chars().take(200).collect();
+    Refusal::new(
+        Code::PathUnknown,
+        format!("there is no `{path}` here: see /docs"),
+    )
+}
+
+/// The answer to a method that the path does not have; axum adds `Allow`.
+pub(crate) async fn unknown_method(request: Request) -> Refusal {
+    let method = request.method();
+    Refusal::new(
+        Code::MethodNotAllowed,
+        format!("the path has no `{method}`: use a method of the header `Allow`"),
+    )
+}
+
+/// The answer when a handler panicked.
+pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request handler panicked");
+    Refusal::new(
+        Code::Internal,
+        "the gateway failed at this request; its log says more",
+    )
+    .into_response()
+}
+
+/// A JSON answer from text that is JSON already.
+pub(crate) fn json(body: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// A JSON answer.
+pub(crate) fn to_json(value: &impl serde::Serialize) -> Response {
+    Json(value).into_response()
+}

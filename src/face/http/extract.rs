@@ -1,0 +1,178 @@
+//! What handlers take from a request: checked, and refused in the face's own words.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::request::Parts;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::face::http::refusal::{Code, Refusal};
+use crate::topic::TopicName;
+
+/// The topic that a path names.
+pub(crate) struct TopicPath(pub(crate) TopicName);
+
+impl<S: Send + Sync> FromRequestParts<S> for TopicPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let names = PathTexts::from_request_parts(parts, state).await?;
+        Ok(Self(names.0.first().map_or("", String::as_str).parse()?))
+    }
+}
+
+/// What stands in the variable parts of a path, in order.
+pub(crate) struct PathTexts(pub(crate) Vec<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathTexts {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let path = Path::<Vec<String>>::from_request_parts(parts, state).await;
+        path.map(|Path(texts)| Self(texts)).map_err(|_| {
+            Refusal::new(
+                Code::TopicInvalid,
+                "the path is not UTF-8 after its percent signs",
+            )
+        })
+    }
+}
+
+/// The query of a request; a key that is not known is refused with its name.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(query)| Self(query))
+            .map_err(|rejection| {
+                let text = rejection.body_text();
+                let why = text
+                    .rsplit_once("query string: ")
+                    .map_or(&*text, |(_, why)| why);
+                Refusal::new(Code::QueryInvalid, why)
+            })
+    }
+}
+
+/// How long an answer may be waited for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wait {
+    /// None: not at all.
+    #[serde(default, with = "crate::quantity::duration")]
+    pub(crate) wait: Duration,
+}
+
+/// What the body of a request is said to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    /// JSON; also when nothing is said.
+    Json,
+    /// JSON values, one a line.
+    Ndjson,
+    /// A cloud event in JSON.
+    CloudEvent,
+    /// A list of them.
+    CloudEventBatch,
+    /// Something else: its essence, in lower case.
+    Other(String),
+}
+
+impl Media {
+    /// What the headers say.
+    ///
+    /// # Errors
+    /// When the body is compressed, which is not understood here.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let encoding = headers
+            .get(CONTENT_ENCODING)
+            .map_or(&b"identity"[..], |v| v.as_bytes());
+        if !encoding.eq_ignore_ascii_case(b"identity") {
+            return Err(Refusal::new(
+                Code::MediaType,
+                "send the body without `Content-Encoding`",
+            ));
+        }
+        let Some(given) = headers.get(CONTENT_TYPE) else {
+            return Ok(Self::Json);
+        };
+        let given = String::from_utf8_lossy(given.as_bytes());
+        let essence = given
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        Ok(match essence.as_str() {
+            "application/json" | "text/json" | "" => Self::Json,
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Self::Ndjson,
+            "application/cloudevents+json" => Self::CloudEvent,
+            "application/cloudevents-batch+json" => Self::CloudEventBatch,
+            _ => Self::Other(essence),
+        })
+    }
+
+    /// The refusal of a body that is something else than what the path takes.
+    pub(crate) fn refused(takes: &str) -> Refusal {
+        Refusal::new(
+            Code::MediaType,
+            format!("set `Content-Type` to what this path takes: {takes}"),
+        )
+    }
+}
+
+/// The whole body.
+///
+/// # Errors
+/// When it is larger than `bytes_max` or cannot be read.
+pub(crate) async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    match Limited::new(body, bytes_max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if is_too_long(&*error) => Err(Refusal::new(
+            Code::BodyTooLarge,
+            format!("at most {bytes_max} bytes are allowed (`face.http.body_bytes_max`)"),
+        )),
+        Err(_) => Err(Refusal::new(
+            Code::BodyUnreadable,
+            "the connection broke within the body",
+        )),
+    }
+}
+
+fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.is::<LengthLimitError>() || error.source().is_some_and(is_too_long)
+}
+
+/// A JSON text as a value.
+///
+/// # Errors
+/// 400 when it is no JSON, 422 with the path of the field when it has the wrong shape.
+pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Refusal> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        refused(error.inner(), &path)
+    })?;
+    json.end().map_err(|error| refused(&error, "."))?;
+    Ok(value)
+}
+
+fn refused(error: &serde_json::Error, path: &str) -> Refusal {
+    match error.classify() {
+        Category::Syntax | Category::Eof | Category::Io => {
+            Refusal::new(Code::NotJson, error.to_string())
+        }
+        Category::Data if path == "." => Refusal::new(Code::Shape, error.to_string()),
+        Category::Data => Refusal::new(Code::Shape, format!("`{path}`: {error}")),
+    }
+}

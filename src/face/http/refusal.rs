@@ -1,0 +1,196 @@
+//! Refusals: how the HTTP face says no.
+//!
+//! Every domain error becomes a [`Refusal`] here, in one total `match` each. A refusal travels as
+//! an extension of an empty response; the outermost layer of the face ([`exchange`]) writes it
+//! down, since only there the request id and the form are known: RFC 9457 `application/problem+json`
+//! everywhere, but `{"error": "..."}` under `/api/wizard`, as the application there has it.
+//!
+//! [`exchange`]: crate::face::http::exchange
+
+mod code;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+pub(crate) use self::code::Code;
+
+use crate::hub::{AnswerError, AppendError, AttachError, TooManyTopics, WaitError};
+use crate::store;
+use crate::topic::{CursorError, DraftError, EventNameError, TopicNameError};
+
+/// A request that is refused, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    code: Code,
+    detail: String,
+    members: Option<Box<Map<String, Value>>>,
+}
+
+impl Refusal {
+    /// A refusal with what is to be said of this very case.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            members: None,
+        }
+    }
+
+    /// Adds a member that programs can read.
+    #[must_use]
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members
+            .get_or_insert_default()
+            .insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// What sort of no it is.
+    pub(crate) const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The status of the response.
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// After how many seconds it is worth another try, if it is.
+    pub(crate) const fn retry_after_seconds(&self) -> Option<u32> {
+        self.code.retry_after_seconds()
+    }
+
+    /// As a problem (RFC 9457).
+    pub(crate) fn problem(&self, request_id: &str) -> Value {
+        let code = self.code.as_str();
+        let mut problem = json!({
+            "type": format!("urn:tidings:problem:{code}"),
+            "title": self.code.title(),
+            "status": self.status().as_u16(),
+            "detail": self.detail,
+            "code": code,
+            "request_id": request_id,
+        });
+        self.add_members(&mut problem);
+        problem
+    }
+
+    /// As the wizard's application says no.
+    pub(crate) fn wizard(&self) -> Value {
+        let mut error = json!({ "error": self.detail });
+        self.add_members(&mut error);
+        error
+    }
+
+    fn add_members(&self, to: &mut Value) {
+        for (name, value) in self.members.iter().flat_map(|members| members.iter()) {
+            to[name] = value.clone();
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<TopicNameError> for Refusal {
+    fn from(error: TopicNameError) -> Self {
+        Self::new(Code::TopicInvalid, error.to_string())
+    }
+}
+
+impl From<EventNameError> for Refusal {
+    fn from(error: EventNameError) -> Self {
+        Self::new(Code::EventNameInvalid, error.to_string())
+    }
+}
+
+impl From<CursorError> for Refusal {
+    fn from(error: CursorError) -> Self {
+        Self::new(Code::CursorInvalid, error.to_string())
+    }
+}
+
+impl From<DraftError> for Refusal {
+    fn from(error: DraftError) -> Self {
+        let code = match error {
+            DraftError::Payload(_) | DraftError::Contradiction { .. } => Code::PayloadInvalid,
+            DraftError::Key(_) => Code::Shape,
+            DraftError::Question => Code::ClarificationInvalid,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<TooManyTopics> for Refusal {
+    fn from(error: TooManyTopics) -> Self {
+        Self::new(Code::TopicsFull, error.to_string())
+    }
+}
+
+impl From<store::Error> for Refusal {
+    fn from(error: store::Error) -> Self {
+        let code = match error {
+            store::Error::Full => Code::StoreFull,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Self {
+        let code = match error {
+            AppendError::TooBig { .. } => Code::PayloadTooLarge,
+            AppendError::TooManyTopics(error) => return error.into(),
+            AppendError::Store(error) => return error.into(),
+            AppendError::KeyReused => Code::KeyReused,
+            AppendError::KeyInFlight => Code::KeyInFlight,
+            AppendError::AskedAlready(_) => Code::ClarificationKnown,
+            AppendError::BadQuestion(_) => Code::ClarificationInvalid,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<AttachError> for Refusal {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::TooManyTopics(error) => error.into(),
+            AttachError::TooManySubscribers => Self::new(Code::TopicFull, error.to_string()),
+        }
+    }
+}
+
+impl From<WaitError> for Refusal {
+    fn from(error: WaitError) -> Self {
+        let code = match error {
+            WaitError::Unknown => Code::ClarificationUnknown,
+            WaitError::Expired => Code::ClarificationExpired,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<AnswerError> for Refusal {
+    fn from(error: AnswerError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AnswerError::Unknown => {
+                Self::new(Code::ClarificationUnknown, "Clarification not found")
+            }
+            AnswerError::Answered { answered_at } => {
+                Self::new(Code::ClarificationAnswered, detail).with("answeredAt", answered_at)
+            }
+            AnswerError::Expired => Self::new(Code::ClarificationExpired, detail),
+            AnswerError::Schema(_) | AnswerError::Payload(_) => {
+                Self::new(Code::AnswerInvalid, detail)
+            }
+            AnswerError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The codes of refusals: a closed set, each with its status and title.
+
+use axum::http::StatusCode;
+
+/// What sort of no it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    NotJson,
+    BodyUnreadable,
+    PathUnknown,
+    TopicUnknown,
+    ClarificationUnknown,
+    MethodNotAllowed,
+    NotAcceptable,
+    KeyInFlight,
+    ClarificationKnown,
+    ClarificationAnswered,
+    ClarificationExpired,
+    Gap,
+    BodyTooLarge,
+    PayloadTooLarge,
+    BatchTooLong,
+    MediaType,
+    Shape,
+    QueryInvalid,
+    TopicInvalid,
+    EventNameInvalid,
+    PayloadInvalid,
+    CursorInvalid,
+    KeyInvalid,
+    KeyReused,
+    ClarificationInvalid,
+    AnswerInvalid,
+    CloudEventInvalid,
+    Internal,
+    Draining,
+    TopicsFull,
+    TopicFull,
+    StoreFull,
+}
+
+impl Code {
+    /// The code on the wire.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotJson => "not_json",
+            Self::BodyUnreadable => "body_unreadable",
+            Self::PathUnknown => "path_unknown",
+            Self::TopicUnknown => "topic_unknown",
+            Self::ClarificationUnknown => "clarification_unknown",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotAcceptable => "not_acceptable",
+            Self::KeyInFlight => "idempotency_key_in_flight",
+            Self::ClarificationKnown => "clarification_known",
+            Self::ClarificationAnswered => "clarification_answered",
+            Self::ClarificationExpired => "clarification_expired",
+            Self::Gap => "gap",
+            Self::BodyTooLarge => "body_too_large",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::BatchTooLong => "batch_too_long",
+            Self::MediaType => "media_type",
+            Self::Shape => "shape",
+            Self::QueryInvalid => "query_invalid",
+            Self::TopicInvalid => "topic_invalid",
+            Self::EventNameInvalid => "event_name_invalid",
+            Self::PayloadInvalid => "payload_invalid",
+            Self::CursorInvalid => "cursor_invalid",
+            Self::KeyInvalid => "idempotency_key_invalid",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::ClarificationInvalid => "clarification_invalid",
+            Self::AnswerInvalid => "answer_invalid",
+            Self::CloudEventInvalid => "cloud_event_invalid",
+            Self::Internal => "internal",
+            Self::Draining => "draining",
+            Self::TopicsFull => "topics_full",
+            Self::TopicFull => "topic_full",
+            Self::StoreFull => "store_full",
+        }
+    }
+
+    /// What it means, whatever the case.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::NotJson => "The body is not JSON",
+            Self::BodyUnreadable => "The body could not be read",
+            Self::PathUnknown => "There is no such path",
+            Self::TopicUnknown => "There is no such topic",
+            Self::ClarificationUnknown => "There is no such clarification",
+            Self::MethodNotAllowed => "The path has no such method",
+            Self::NotAcceptable => "There is no such representation",
+            Self::KeyInFlight => "The same event is being published",
+            Self::ClarificationKnown => "The clarification was asked already",
+            Self::ClarificationAnswered => "The clarification was answered already",
+            Self::ClarificationExpired => "The clarification has expired",
+            Self::Gap => "What follows the cursor is gone",
+            Self::BodyTooLarge => "The body is too large",
+            Self::PayloadTooLarge => "The payload is too large",
+            Self::BatchTooLong => "The batch has too many entries",
+            Self::MediaType => "The body is of an unknown type",
+            Self::Shape => "The body has the wrong shape",
+            Self::QueryInvalid => "The query is not understood",
+            Self::TopicInvalid => "The name of the topic is not allowed",
+            Self::EventNameInvalid => "The name of the event is not allowed",
+            Self::PayloadInvalid => "The payload is not allowed",
+            Self::CursorInvalid => "The cursor is not understood",
+            Self::KeyInvalid => "The idempotency key is not allowed",
+            Self::KeyReused => "The idempotency key was used for another event",
+            Self::ClarificationInvalid => "The clarification is malformed",
+            Self::AnswerInvalid => "The answer is not allowed",
+            Self::CloudEventInvalid => "This is no CloudEvent 1.0",
+            Self::Internal => "Something went wrong in the gateway",
+            Self::Draining => "The gateway is shutting down",
+            Self::TopicsFull => "There are too many topics",
+            Self::TopicFull => "The topic has too many subscribers",
+            Self::StoreFull => "The store is full",
+        }
+    }
+
+    /// The status of the response.
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::NotJson | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
+            Self::PathUnknown | Self::TopicUnknown | Self::ClarificationUnknown => {
+                StatusCode::NOT_FOUND
+            }
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::KeyInFlight | Self::ClarificationKnown | Self::ClarificationAnswered => {
+                StatusCode::CONFLICT
+            }
+            Self::ClarificationExpired | Self::Gap => StatusCode::GONE,
+            Self::BodyTooLarge | Self::PayloadTooLarge | Self::BatchTooLong => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Shape
+            | Self::QueryInvalid
+            | Self::TopicInvalid
+            | Self::EventNameInvalid
+            | Self::PayloadInvalid
+            | Self::CursorInvalid
+            | Self::KeyInvalid
+            | Self::KeyReused
+            | Self::ClarificationInvalid
+            | Self::AnswerInvalid
+            | Self::CloudEventInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Draining | Self::TopicsFull | Self::TopicFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
+        }
+    }
+
+    /// After how many seconds it is worth another try, if it is.
+    pub(crate) const fn retry_after_seconds(self) -> Option<u32> {
+        match self {
+            Self::KeyInFlight | Self::Draining => Some(1),
+            Self::TopicFull => Some(5),
+            Self::TopicsFull => Some(30),
+            Self::StoreFull => Some(60),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Topics: the list, one topic's snapshot, its subscribers, its end.
+
+use std::io::Write as _;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+
+use crate::face::http;
+use crate::face::http::envelope::{self, Telling};
+use crate::face::http::exchange;
+use crate::face::http::extract::{Query, TopicPath};
+use crate::face::http::refusal::{Code, Refusal};
+use crate::hub::{Description, Summary, Topic, TopicFilter};
+use crate::topic::{Cursor, Seq, Status, TopicName};
+
+/// Which topics are asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    kind: Option<String>,
+    prefix: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// A page of topics.
+#[derive(Debug, Serialize)]
+struct Page {
+    topics: Vec<Line>,
+    /// What to ask for `after` next, if more follows.
+    next: Option<TopicName>,
+}
+
+/// A topic in a page.
+#[derive(Debug, Serialize)]
+struct Line {
+    topic: TopicName,
+    status: Status,
+    cursor: Cursor,
+    subscribers: usize,
+    updated_at: String,
+}
+
+/// `GET /v1/topics`
+pub(crate) async fn list(
+    State(state): State<http::State>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, Refusal> {
+    let limit = state.limit(wanted.limit)?;
+    let kind = wanted.kind.as_deref().map(str::parse).transpose()?;
+    let filter = TopicFilter {
+        kind,
+        prefix: wanted.prefix,
+        after: wanted.after,
+    };
+    let page = state.hub().topics(&filter, limit);
+    let next = page
+        .topics
+        .last()
+        .filter(|_| page.more)
+        .map(|topic| topic.name().clone());
+    let topics = page.topics.iter().map(|topic| Line::of(topic)).collect();
+    Ok(exchange::to_json(&Page { topics, next }))
+}
+
+impl Line {
+    fn of(topic: &Topic) -> Self {
+        let Summary {
+            cursor,
+            status,
+            subscribers,
+            updated_at,
+        } = topic.summary();
+        Self {
+            topic: topic.name().clone(),
+            status,
+            cursor,
+            subscribers,
+            updated_at,
+        }
+    }
+}
+
+/// `GET /v1/topics/{topic}`
+pub(crate) async fn snapshot(
+    State(state): State<http::State>,
+    TopicPath(name): TopicPath,
+) -> Result<Response, Refusal> {
+    let topic = state.topic(&name)?;
+    let snapshot = topic.snapshot();
+    if snapshot.cursor.seq == Seq::ZERO {
+        return Err(unknown(&name));
+    }
+    let mut body = Vec::with_capacity(1024);
+    let (cursor, subscribers) = (&snapshot.cursor, topic.subscribers());
+    let status = snapshot.status.as_str();
+    write!(
+        body,
+        r#"{{"topic":"{name}","cursor":"{cursor}","status":"{status}","subscribers":{subscribers},"#
+    )
+    .expect("a Vec takes all");
+    let lists = [
+        ("state", &snapshot.states),
+        ("facts", &snapshot.facts),
+        ("clarifications", &snapshot.clarifications),
+    ];
+    for (member, events) in lists {
+        write!(body, r#""{member}":"#).expect("a Vec takes all");
+        envelope::list(&mut body, events.iter().map(AsRef::as_ref));
+        body.push(b',');
+    }
+    body.extend_from_slice(br#""terminal":"#);
+    match &snapshot.terminal {
+        Some(event) => envelope::write(&mut body, event, Telling::Plain),
+        None => body.extend_from_slice(b"null"),
+    }
+    body.push(b'}');
+    Ok(exchange::json(body))
+}
+
+/// `DELETE /v1/topics/{topic}`
+pub(crate) async fn delete(
+    State(state): State<http::State>,
+    TopicPath(name): TopicPath,
+) -> Result<StatusCode, Refusal> {
+    if state.hub().delete(&name) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(unknown(&name))
+    }
+}
+
+/// Who subscribes to a topic on this node.
+#[derive(Debug, Serialize)]
+struct Presence {
+    topic: TopicName,
+    cursor: Cursor,
+    subscribers: Vec<Description>,
+}
+
+/// `GET /v1/topics/{topic}/subscribers`
+pub(crate) async fn subscribers(
+    State(state): State<http::State>,
+    TopicPath(name): TopicPath,
+) -> Result<Response, Refusal> {
+    let topic = state.topic(&name)?;
+    let (cursor, subscribers) = (topic.head(), topic.presence());
+    Ok(exchange::to_json(&Presence {
+        topic: name,
+        cursor,
+        subscribers,
+    }))
+}
+
+/// The refusal for a topic that holds no event.
+pub(crate) fn unknown(name: &TopicName) -> Refusal {
+    Refusal::new(
+        Code::TopicUnknown,
+        format!("the topic `{name}` holds no event on this node"),
+    )
+}
