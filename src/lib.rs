@@ -1,5 +1,6 @@
 //! tidings: a Socket.IO-compatible realtime gateway for the progress of jobs and sessions.
 
+pub mod app;
 pub mod connection;
 pub mod drain;
 pub mod face;
@@ -7,4 +8,5 @@ pub mod hub;
 pub mod quantity;
 pub mod store;
 pub mod topic;
+pub mod upstream;
 pub mod wire;

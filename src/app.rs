@@ -1,0 +1,6 @@
+//! The wiring: command line, configuration, telemetry, and what each subcommand does.
+//!
+//! This is the top floor: it may use every part, and no part knows it. It alone reads files and
+//! the environment, prints to the terminal, and decides the exit code.
+
+pub mod config;
