@@ -100,7 +100,11 @@ impl Metrics {
     /// The counters, under their names in the registry.
     pub fn register(registry: &mut Registry) -> Self {
         let m = Self::default();
-        registry.register("tidings_connections", "Connected clients, by face", m.open.clone());
+        registry.register(
+            "tidings_connections",
+            "Connected clients, by face",
+            m.open.clone(),
+        );
         registry.register(
             "tidings_connections_closed",
             "Connections that ended, by face and close reason",
@@ -117,6 +121,11 @@ impl Metrics {
     /// A client is gone.
     pub fn closed(&self, face: &'static str, reason: CloseReason) {
         self.open.get_or_create(&FaceLabel { face }).dec();
-        self.closed.get_or_create(&ClosedLabel { face, reason: reason.as_str() }).inc();
+        self.closed
+            .get_or_create(&ClosedLabel {
+                face,
+                reason: reason.as_str(),
+            })
+            .inc();
     }
 }

@@ -91,7 +91,11 @@ impl Hub {
 
     /// The topic, if it exists.
     pub fn topic(&self, name: &TopicName) -> Option<Arc<Topic>> {
-        self.shard(name).read().expect("no holder of a shard panics").get(name).cloned()
+        self.shard(name)
+            .read()
+            .expect("no holder of a shard panics")
+            .get(name)
+            .cloned()
     }
 
     /// The topic; it is made if it does not exist.
@@ -107,7 +111,10 @@ impl Hub {
             metrics.topics_refused.inc();
             return Err(TooManyTopics);
         }
-        let mut shard = self.shard(name).write().expect("no holder of a shard panics");
+        let mut shard = self
+            .shard(name)
+            .write()
+            .expect("no holder of a shard panics");
         let topic = shard.entry(name.clone()).or_insert_with(|| {
             metrics.topics.inc();
             Arc::new(Topic::new(name.clone(), &self.0.config, self.0.store.log()))
@@ -120,8 +127,14 @@ impl Hub {
         let wanted = |topic: &Topic| {
             let name = topic.name();
             filter.kind.is_none_or(|kind| kind == name.kind())
-                && filter.prefix.as_ref().is_none_or(|p| name.as_str().starts_with(p.as_str()))
-                && filter.after.as_ref().is_none_or(|after| name.as_str() > after.as_str())
+                && filter
+                    .prefix
+                    .as_ref()
+                    .is_none_or(|p| name.as_str().starts_with(p.as_str()))
+                && filter
+                    .after
+                    .as_ref()
+                    .is_none_or(|after| name.as_str() > after.as_str())
         };
         let mut topics = Vec::new();
         for shard in &self.0.shards {
@@ -137,7 +150,9 @@ impl Hub {
     /// Forgets the events of a topic. Whoever is subscribed is told by a gap into the new epoch.
     /// Returns whether there was anything.
     pub fn delete(&self, name: &TopicName) -> bool {
-        let Some(topic) = self.topic(name) else { return false };
+        let Some(topic) = self.topic(name) else {
+            return false;
+        };
         let had_events = topic.reset(&self.0.config, self.0.store.log());
         self.fan_out(&topic);
         self.forget_if_unused(&topic);
@@ -166,8 +181,13 @@ impl Hub {
 
     /// Drops a topic from the map if it holds no event and has no subscriber.
     fn forget_if_unused(&self, topic: &Arc<Topic>) {
-        let mut shard = self.shard(topic.name()).write().expect("no holder of a shard panics");
-        if shard.get(topic.name()).is_some_and(|known| Arc::ptr_eq(known, topic))
+        let mut shard = self
+            .shard(topic.name())
+            .write()
+            .expect("no holder of a shard panics");
+        if shard
+            .get(topic.name())
+            .is_some_and(|known| Arc::ptr_eq(known, topic))
             && topic.retire_if_unused()
         {
             shard.remove(topic.name());

@@ -8,4 +8,5 @@ pub mod hub;
 pub mod quantity;
 pub mod store;
 pub mod topic;
+pub mod upstream;
 pub mod wire;

@@ -68,8 +68,13 @@ impl FromStr for ByteSize {
             .into_iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(unit))
             .ok_or_else(|| Error::Size(text.to_owned()))?;
-        let number: u64 = number.parse().map_err(|_| Error::TooLarge(text.to_owned()))?;
-        number.checked_mul(factor).map(Self).ok_or_else(|| Error::TooLarge(text.to_owned()))
+        let number: u64 = number
+            .parse()
+            .map_err(|_| Error::TooLarge(text.to_owned()))?;
+        number
+            .checked_mul(factor)
+            .map(Self)
+            .ok_or_else(|| Error::TooLarge(text.to_owned()))
     }
 }
 
@@ -130,12 +135,22 @@ mod tests {
     #[test]
     fn what_is_no_size_is_refused() {
         for text in ["", "12", "KiB", "-1KiB", "1.5MiB", "1 MiBs", "MiB 1"] {
-            assert_eq!(text.parse::<ByteSize>(), Err(Error::Size(text.to_owned())), "{text}");
+            assert_eq!(
+                text.parse::<ByteSize>(),
+                Err(Error::Size(text.to_owned())),
+                "{text}"
+            );
         }
         let large = "99999999999999999999GiB";
-        assert_eq!(large.parse::<ByteSize>(), Err(Error::TooLarge(large.to_owned())));
+        assert_eq!(
+            large.parse::<ByteSize>(),
+            Err(Error::TooLarge(large.to_owned()))
+        );
         let large = "18446744073709551615GiB";
-        assert_eq!(large.parse::<ByteSize>(), Err(Error::TooLarge(large.to_owned())));
+        assert_eq!(
+            large.parse::<ByteSize>(),
+            Err(Error::TooLarge(large.to_owned()))
+        );
     }
 
     #[test]

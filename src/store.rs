@@ -67,7 +67,11 @@ impl Store {
     /// Opens the store that the config names.
     pub fn open(config: Config) -> Self {
         let receipts = Receipts::new(config.receipts_max, config.receipt_age_max);
-        Self(Arc::new(Shared { config, bytes: Arc::default(), receipts }))
+        Self(Arc::new(Shared {
+            config,
+            bytes: Arc::default(),
+            receipts,
+        }))
     }
 
     /// Its name and promise, for the start-up line.
@@ -79,7 +83,12 @@ impl Store {
 
     /// The log of a topic that is new.
     pub fn log(&self) -> Log {
-        let Config { log_events_max, log_bytes_max, bytes_max, .. } = &self.0.config;
+        let Config {
+            log_events_max,
+            log_bytes_max,
+            bytes_max,
+            ..
+        } = &self.0.config;
         let bounds = memory::Bounds {
             events_max: *log_events_max,
             bytes_max: log_bytes_max.bytes(),

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use http::Request;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tower::{ServiceExt as _, service_fn};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
 use crate::drain::Drain;
+use crate::face::http;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
 use crate::hub::Hub;
@@ -49,13 +49,30 @@ impl Gateway {
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
         let listener_metrics = wire::Metrics::register(&mut registry);
         let connections = connection::Metrics::register(&mut registry);
-        let floor = Wire { config: Arc::clone(&wire_config), outboxes, drain: drain.clone() };
-        let socketio =
-            SocketIo::new(config.face.socketio.clone(), hub.clone(), floor, &connections);
-        let router = crate::app::router::router(config, &hub, &drain, registry);
+        let floor = Wire {
+            config: Arc::clone(&wire_config),
+            outboxes,
+            drain: drain.clone(),
+        };
+        let socketio = SocketIo::new(
+            config.face.socketio.clone(),
+            hub.clone(),
+            floor,
+            &connections,
+        );
+        let cors = http::cors(&config.face.http)?;
+        let http_metrics = http::Metrics::register(&mut registry);
+        let http = http::State::new(
+            config.face.http.clone(),
+            hub.clone(),
+            drain.clone(),
+            http_metrics,
+            Arc::new(registry),
+        );
+        let router = http::routes(http);
 
         let face = socketio.clone();
-        let service = service_fn(move |request: Request<Deadline<Incoming>>| {
+        let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {
             let (face, router) = (face.clone(), router.clone());
             async move {
                 if SocketIo::owns(request.uri().path()) {
@@ -64,10 +81,21 @@ impl Gateway {
                 router.oneshot(request.map(axum::body::Body::new)).await
             }
         });
-        let service = crate::app::router::cors(config, service);
+        let service = cors.layer(service);
         let until = drain.clone();
-        drain.spawn(wire::serve(listener, wire_config, service, (until, listener_metrics)));
-        Ok(Self { addr, drain, drain_limit: config.drain.limit, socketio, store_promise })
+        drain.spawn(wire::serve(
+            listener,
+            wire_config,
+            service,
+            (until, listener_metrics),
+        ));
+        Ok(Self {
+            addr,
+            drain,
+            drain_limit: config.drain.limit,
+            socketio,
+            store_promise,
+        })
     }
 
     /// Where it listens.

@@ -65,7 +65,11 @@ impl SocketIo {
     /// The face over a hub.
     pub fn new(config: Config, hub: Hub, wire: Wire, metrics: &Metrics) -> Self {
         let config = Arc::new(config);
-        let desk = Desk { hub, config: Arc::clone(&config), drain: wire.drain.clone() };
+        let desk = Desk {
+            hub,
+            config: Arc::clone(&config),
+            drain: wire.drain.clone(),
+        };
         let (plain, plain_io) = engine(&config, PATH, Language::SocketIo);
         let (msgpack, msgpack_io) = engine(&config, MSGPACK_PATH, Language::SocketIoMsgpack);
         for io in [&plain_io, &msgpack_io] {
@@ -87,9 +91,9 @@ impl SocketIo {
 
     /// Whether a path belongs to this face.
     pub fn owns(path: &str) -> bool {
-        [PATH, MSGPACK_PATH].iter().any(|own| {
-            path.starts_with(own) || path == own.trim_end_matches('/')
-        })
+        [PATH, MSGPACK_PATH]
+            .iter()
+            .any(|own| path.starts_with(own) || path == own.trim_end_matches('/'))
     }
 
     /// Answers a request for one of the face's paths.
@@ -99,7 +103,10 @@ impl SocketIo {
     {
         let path = request.uri().path();
         if let Some(file) = path.strip_prefix(PATH).filter(|file| !file.is_empty()) {
-            return self.client_files.respond(request.method(), request.headers(), file).await;
+            return self
+                .client_files
+                .respond(request.method(), request.headers(), file)
+                .await;
         }
         if path.starts_with(MSGPACK_PATH.trim_end_matches('/')) {
             self.msgpack.respond(request).await

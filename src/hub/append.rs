@@ -9,9 +9,7 @@ use uuid::Uuid;
 use crate::hub::topic::State;
 use crate::hub::{Hub, TooManyTopics, Topic, clarification};
 use crate::store::{self, Claim, Fingerprint};
-use crate::topic::{
-    Class, Cursor, Draft, Epoch, Event, Place, Seq, TopicName, iso8601,
-};
+use crate::topic::{Class, Cursor, Draft, Epoch, Event, Place, Seq, TopicName, iso8601};
 
 /// What a producer gets for an event.
 #[derive(Debug, Clone, Serialize)]
@@ -85,11 +83,21 @@ impl Hub {
             let (event, topic) = self.append_now(draft)?;
             return Ok(receipt(&event, &topic));
         };
-        match self.0.store.receipts().claim(draft.topic(), key, fingerprint(&draft)) {
+        match self
+            .0
+            .store
+            .receipts()
+            .claim(draft.topic(), key, fingerprint(&draft))
+        {
             Claim::Done(event) => {
                 self.0.metrics.receipts_replayed.inc();
-                let subscribers = self.topic(&event.topic).map_or(0, |topic| topic.subscribers());
-                Ok(Receipt { subscribers, ..Receipt::of(&event) })
+                let subscribers = self
+                    .topic(&event.topic)
+                    .map_or(0, |topic| topic.subscribers());
+                Ok(Receipt {
+                    subscribers,
+                    ..Receipt::of(&event)
+                })
             }
             Claim::InFlight => Err(AppendError::KeyInFlight),
             Claim::Reused => Err(AppendError::KeyReused),
@@ -132,7 +140,9 @@ impl Hub {
         state: &mut State,
         draft: Draft,
     ) -> Result<Arc<Event>, store::Error> {
-        let class = draft.class.unwrap_or_else(|| self.0.config.classes.of(draft.name()));
+        let class = draft
+            .class
+            .unwrap_or_else(|| self.0.config.classes.of(draft.name()));
         let timestamp_ms = jiff::Timestamp::now().as_millisecond();
         let place = Place {
             seq: state.ring.head().next(),
@@ -164,18 +174,28 @@ impl Receipt {
 
     /// The place just behind the event.
     pub fn cursor(&self) -> Cursor {
-        Cursor { epoch: self.epoch.clone(), seq: self.seq }
+        Cursor {
+            epoch: self.epoch.clone(),
+            seq: self.seq,
+        }
     }
 }
 
 fn receipt(event: &Event, topic: &Topic) -> Receipt {
-    Receipt { subscribers: topic.subscribers(), ..Receipt::of(event) }
+    Receipt {
+        subscribers: topic.subscribers(),
+        ..Receipt::of(event)
+    }
 }
 
 fn fingerprint(draft: &Draft) -> Fingerprint {
     let mut digest = Sha256::new();
     let class = draft.class.map_or("", Class::as_str);
-    for part in [draft.name().as_str(), class, draft.key.as_deref().unwrap_or("")] {
+    for part in [
+        draft.name().as_str(),
+        class,
+        draft.key.as_deref().unwrap_or(""),
+    ] {
         digest.update(part.as_bytes());
         digest.update([0]);
     }

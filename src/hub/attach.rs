@@ -88,7 +88,11 @@ impl Hub {
             let head = state.head();
             let oldest = Seq(state.log.oldest().0 - 1);
             let mut attached = Attached {
-                seat: Seat { hub: self.clone(), topic: Arc::clone(&topic), number },
+                seat: Seat {
+                    hub: self.clone(),
+                    topic: Arc::clone(&topic),
+                    number,
+                },
                 head: head.seq,
                 cursor: head,
                 backlog: Vec::new(),
@@ -106,7 +110,10 @@ impl Hub {
                 }
                 From::Since(cursor) => {
                     self.0.metrics.gaps.inc();
-                    attached.gap = Some(Gap { from: cursor, to: attached.cursor.clone() });
+                    attached.gap = Some(Gap {
+                        from: cursor,
+                        to: attached.cursor.clone(),
+                    });
                     attached.backlog = state.fold.snapshot();
                 }
             }

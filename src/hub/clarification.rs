@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 
 use crate::hub::{Hub, Topic};
 use crate::store;
-use crate::topic::{
-    Clarification, ClarificationStatus, Draft, Event, TopicName, iso8601,
-};
+use crate::topic::{Clarification, ClarificationStatus, Draft, Event, TopicName, iso8601};
 
 /// Longest id of a question, in bytes.
 const ID_BYTES_MAX: usize = 128;
@@ -161,7 +159,12 @@ impl Hub {
             let clarified = topic.clarified.notified();
             tokio::pin!(clarified);
             clarified.as_mut().enable();
-            match topic.lock().fold.clarification(id).map(|c| c.status.clone()) {
+            match topic
+                .lock()
+                .fold
+                .clarification(id)
+                .map(|c| c.status.clone())
+            {
                 None => return Err(WaitError::Unknown),
                 Some(ClarificationStatus::Expired) => return Err(WaitError::Expired),
                 Some(ClarificationStatus::Answered { response, at, by }) => {
@@ -184,11 +187,17 @@ impl Hub {
 
     /// Ends a question at its expiry, if it has one.
     pub(crate) fn expire_in_time(&self, topic: &Arc<Topic>, asked: &Event) {
-        let due = topic.lock().fold.open_clarifications().find_map(|question| {
-            let expires_at_ms = question.expires_at_ms?;
-            (question.asked.seq == asked.seq).then(|| (question.id.clone(), expires_at_ms))
-        });
-        let Some((id, expires_at_ms)) = due else { return };
+        let due = topic
+            .lock()
+            .fold
+            .open_clarifications()
+            .find_map(|question| {
+                let expires_at_ms = question.expires_at_ms?;
+                (question.asked.seq == asked.seq).then(|| (question.id.clone(), expires_at_ms))
+            });
+        let Some((id, expires_at_ms)) = due else {
+            return;
+        };
         let (hub, name, asked_id) = (self.clone(), asked.topic.clone(), asked.id);
         let left_ms = expires_at_ms - jiff::Timestamp::now().as_millisecond();
         let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
@@ -201,7 +210,9 @@ impl Hub {
     }
 
     fn expire(&self, name: &TopicName, id: &str, asked_id: uuid::Uuid) {
-        let Some(topic) = self.topic(name) else { return };
+        let Some(topic) = self.topic(name) else {
+            return;
+        };
         {
             let mut state = topic.lock();
             let question = state.fold.clarification(id).filter(|question| {
@@ -214,10 +225,17 @@ impl Hub {
                 answered_at: iso8601(jiff::Timestamp::now().as_millisecond()),
                 answered_by: "default".to_owned(),
             });
-            let status = if answer.is_some() { "answered" } else { "expired" };
+            let status = if answer.is_some() {
+                "answered"
+            } else {
+                "expired"
+            };
             let appended = ending(question, status, answer.as_ref())
                 .map_err(|e| e.to_string())
-                .and_then(|draft| self.append_locked(&mut state, draft).map_err(|e| e.to_string()));
+                .and_then(|draft| {
+                    self.append_locked(&mut state, draft)
+                        .map_err(|e| e.to_string())
+                });
             if let Err(error) = appended {
                 tracing::error!(topic = %name, clarification = id, error, "a question could not be ended");
                 return;
@@ -230,9 +248,9 @@ impl Hub {
 
 fn check_open(question: &Clarification, now_ms: i64) -> Result<(), AnswerError> {
     match &question.status {
-        ClarificationStatus::Answered { at, .. } => {
-            Err(AnswerError::Answered { answered_at: at.clone() })
-        }
+        ClarificationStatus::Answered { at, .. } => Err(AnswerError::Answered {
+            answered_at: at.clone(),
+        }),
         ClarificationStatus::Expired => Err(AnswerError::Expired),
         ClarificationStatus::Pending if question.expires_at_ms.is_some_and(|at| at <= now_ms) => {
             Err(AnswerError::Expired)
@@ -242,10 +260,14 @@ fn check_open(question: &Clarification, now_ms: i64) -> Result<(), AnswerError> 
 }
 
 fn check_schema(question: &Clarification, response: &Value) -> Result<(), AnswerError> {
-    let Some(schema) = &question.schema else { return Ok(()) };
+    let Some(schema) = &question.schema else {
+        return Ok(());
+    };
     let validator = jsonschema::validator_for(schema)
         .map_err(|e| AnswerError::Schema(format!("the schema itself is invalid: {e}")))?;
-    validator.validate(response).map_err(|e| AnswerError::Schema(e.to_string()))
+    validator
+        .validate(response)
+        .map_err(|e| AnswerError::Schema(e.to_string()))
 }
 
 /// The event that ends a question: the question again, with its new status.

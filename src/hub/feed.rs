@@ -82,10 +82,19 @@ impl Hub {
         from: From,
         reader: Reader,
     ) -> Result<Feed, AttachError> {
-        let Reader { connection, principal, transport } = reader;
+        let Reader {
+            connection,
+            principal,
+            transport,
+        } = reader;
         let read = AtomicU64::default();
-        let signal =
-            Arc::new(Signal { notify: Notify::new(), read, connection, principal, transport });
+        let signal = Arc::new(Signal {
+            notify: Notify::new(),
+            read,
+            connection,
+            principal,
+            transport,
+        });
         let attached = self.attach(name, from, Arc::<Signal>::clone(&signal))?;
         Ok(Feed {
             seat: attached.seat,
@@ -107,13 +116,19 @@ impl Feed {
                 return FeedItem::Gap(gap);
             }
             if let Some(event) = self.backlog.pop_front() {
-                return FeedItem::Event { event, is_live: false };
+                return FeedItem::Event {
+                    event,
+                    is_live: false,
+                };
             }
             if let Some(entry) = self.page.pop_front() {
                 let event = Arc::clone(&entry.event);
                 self.cursor = event.cursor();
                 self.signal.read.store(event.seq.0, Ordering::Relaxed);
-                return FeedItem::Event { is_live: event.seq > self.live_after, event };
+                return FeedItem::Event {
+                    is_live: event.seq > self.live_after,
+                    event,
+                };
             }
             if !self.fill() {
                 self.signal.notify.notified().await;

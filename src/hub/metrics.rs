@@ -59,7 +59,11 @@ impl Metrics {
             "Subscribers refused at hub.topic_subscribers_max",
             m.subscribers_refused.clone(),
         );
-        registry.register("tidings_events", "Events appended, by class", m.events.clone());
+        registry.register(
+            "tidings_events",
+            "Events appended, by class",
+            m.events.clone(),
+        );
         registry.register(
             "tidings_receipts_replayed",
             "Publishes answered with the first receipt of their key",
@@ -70,7 +74,11 @@ impl Metrics {
     }
 
     pub(crate) fn appended(&self, class: Class) {
-        self.events.get_or_create(&ClassLabel { class: class.as_str() }).inc();
+        self.events
+            .get_or_create(&ClassLabel {
+                class: class.as_str(),
+            })
+            .inc();
     }
 
     /// How many subscriptions there are.

@@ -88,7 +88,11 @@ pub struct History {
 impl Topic {
     pub(crate) fn new(name: TopicName, config: &Config, log: Log) -> Self {
         let state = Mutex::new(State::new(config, log, Seats::default()));
-        Self { name, state, clarified: Notify::new() }
+        Self {
+            name,
+            state,
+            clarified: Notify::new(),
+        }
     }
 
     /// The name of the topic.
@@ -123,7 +127,10 @@ impl Topic {
             let state = self.lock();
             (state.ring.head(), state.seats.iter().cloned().collect())
         };
-        seats.iter().map(|subscriber| subscriber.describe(head)).collect()
+        seats
+            .iter()
+            .map(|subscriber| subscriber.describe(head))
+            .collect()
     }
 
     /// Puts up to `max` entries after the cursor into `out`: from the ring, else from the log.
@@ -153,7 +160,10 @@ impl Topic {
             status: fold.status(),
             states: fold.states().into_iter().cloned().collect(),
             facts: fold.facts().cloned().collect(),
-            clarifications: fold.open_clarifications().map(|c| Arc::clone(&c.asked)).collect(),
+            clarifications: fold
+                .open_clarifications()
+                .map(|c| Arc::clone(&c.asked))
+                .collect(),
             terminal: fold.terminal().cloned(),
         }
     }
@@ -180,25 +190,40 @@ impl Topic {
             {
                 cursor.seq
             }
-            Some(_) => return Err(Cursor { epoch: state.epoch.clone(), seq: oldest }),
+            Some(_) => {
+                return Err(Cursor {
+                    epoch: state.epoch.clone(),
+                    seq: oldest,
+                });
+            }
         };
         let events = state.log.after(after, limit);
         let last = events.last().map(|event| event.cursor());
-        Ok(History { next: last.filter(|last| last.seq < state.ring.head()), events })
+        Ok(History {
+            next: last.filter(|last| last.seq < state.ring.head()),
+            events,
+        })
     }
 
     /// Up to `limit` events before a cursor, newest first; from the newest if there is none.
     ///
     /// # Errors
     /// The head, when the cursor is of another epoch.
-    pub fn history_reverse(&self, before: Option<&Cursor>, limit: usize) -> Result<History, Cursor> {
+    pub fn history_reverse(
+        &self,
+        before: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<History, Cursor> {
         let state = self.lock();
         if before.is_some_and(|cursor| cursor.epoch != state.epoch) {
             return Err(state.head());
         }
         let events = state.log.before(before.map(|cursor| cursor.seq), limit);
         let last = events.last().map(|event| event.cursor());
-        Ok(History { next: last.filter(|last| last.seq > state.log.oldest()), events })
+        Ok(History {
+            next: last.filter(|last| last.seq > state.log.oldest()),
+            events,
+        })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -219,7 +244,10 @@ impl Topic {
         let had_events = state.ring.head() > Seq::ZERO;
         let seats = std::mem::take(&mut state.seats);
         let is_pumping = state.is_pumping;
-        *state = State { is_pumping, ..State::new(config, log, seats) };
+        *state = State {
+            is_pumping,
+            ..State::new(config, log, seats)
+        };
         drop(state);
         self.clarified.notify_waiters();
         had_events
@@ -256,7 +284,11 @@ impl State {
     fn new(config: &Config, log: Log, seats: Seats) -> Self {
         Self {
             epoch: new_epoch(),
-            ring: Ring::new(Seq::ZERO, config.ring_events_max, config.ring_bytes_max.bytes()),
+            ring: Ring::new(
+                Seq::ZERO,
+                config.ring_events_max,
+                config.ring_bytes_max.bytes(),
+            ),
             fold: Fold::new(config.fold_bounds()),
             log,
             seats,
@@ -267,7 +299,10 @@ impl State {
     }
 
     pub(crate) fn head(&self) -> Cursor {
-        Cursor { epoch: self.epoch.clone(), seq: self.ring.head() }
+        Cursor {
+            epoch: self.epoch.clone(),
+            seq: self.ring.head(),
+        }
     }
 }
 

@@ -10,8 +10,13 @@ use serde::{Deserializer, Serializer};
 use super::{Error, split};
 
 /// The units of a duration in milliseconds, largest first.
-const UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
 
 /// Reads "25s".
 ///
@@ -23,8 +28,12 @@ pub fn parse(text: &str) -> Result<Duration, Error> {
         .into_iter()
         .find(|(name, _)| *name == unit)
         .ok_or_else(|| Error::Duration(text.to_owned()))?;
-    let number: u64 = number.parse().map_err(|_| Error::TooLarge(text.to_owned()))?;
-    let millis = number.checked_mul(factor).ok_or_else(|| Error::TooLarge(text.to_owned()))?;
+    let number: u64 = number
+        .parse()
+        .map_err(|_| Error::TooLarge(text.to_owned()))?;
+    let millis = number
+        .checked_mul(factor)
+        .ok_or_else(|| Error::TooLarge(text.to_owned()))?;
     Ok(Duration::from_millis(millis))
 }
 
@@ -119,10 +128,18 @@ mod tests {
 
     #[test]
     fn durations_are_read_with_their_unit() {
-        for (text, millis) in
-            [("150ms", 150), ("25s", 25_000), ("2m", 120_000), ("24h", 86_400_000), ("0s", 0)]
-        {
-            assert_eq!(parse(text).unwrap(), Duration::from_millis(millis), "{text}");
+        for (text, millis) in [
+            ("150ms", 150),
+            ("25s", 25_000),
+            ("2m", 120_000),
+            ("24h", 86_400_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(
+                parse(text).unwrap(),
+                Duration::from_millis(millis),
+                "{text}"
+            );
         }
     }
 
@@ -138,7 +155,13 @@ mod tests {
     #[test]
     fn fields_round_trip() {
         let config: Config = toml::from_str(r#"every = "90s""#).unwrap();
-        assert_eq!(config, Config { every: Duration::from_secs(90), limit: None });
+        assert_eq!(
+            config,
+            Config {
+                every: Duration::from_secs(90),
+                limit: None
+            }
+        );
         let text = "every = \"90s\"\nlimit = \"2m\"\n";
         let config: Config = toml::from_str(text).unwrap();
         assert_eq!(config.limit, Some(Duration::from_secs(120)));
@@ -147,7 +170,9 @@ mod tests {
 
     #[test]
     fn a_bare_number_says_what_to_write() {
-        let error = toml::from_str::<Config>("every = 5").unwrap_err().to_string();
+        let error = toml::from_str::<Config>("every = 5")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("a duration such as \"25s\""), "{error}");
     }
 }

@@ -27,7 +27,13 @@ pub struct MemoryLog {
 
 impl MemoryLog {
     pub(crate) const fn new(bounds: Bounds, total: Arc<AtomicUsize>) -> Self {
-        Self { events: VecDeque::new(), head: Seq::ZERO, bytes: 0, bounds, total }
+        Self {
+            events: VecDeque::new(),
+            head: Seq::ZERO,
+            bytes: 0,
+            bounds,
+            total,
+        }
     }
 
     pub(crate) fn append(&mut self, event: &Arc<Event>) -> Result<(), Error> {
@@ -57,7 +63,9 @@ impl MemoryLog {
     }
 
     pub(crate) fn oldest(&self) -> Seq {
-        self.events.front().map_or_else(|| self.head.next(), |event| event.seq)
+        self.events
+            .front()
+            .map_or_else(|| self.head.next(), |event| event.seq)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -74,7 +82,13 @@ impl MemoryLog {
 
     pub(crate) fn before(&self, seq: Option<Seq>, max: usize) -> Vec<Arc<Event>> {
         let upto = seq.unwrap_or_else(|| self.head.next());
-        self.events.iter().rev().skip_while(|e| e.seq >= upto).take(max).cloned().collect()
+        self.events
+            .iter()
+            .rev()
+            .skip_while(|e| e.seq >= upto)
+            .take(max)
+            .cloned()
+            .collect()
     }
 }
 

@@ -54,7 +54,11 @@ struct Entry {
 
 impl Receipts {
     pub(crate) fn new(max: usize, age_max: Duration) -> Self {
-        Self(Arc::new(Shared { max, age_max, known: Mutex::default() }))
+        Self(Arc::new(Shared {
+            max,
+            age_max,
+            known: Mutex::default(),
+        }))
     }
 
     /// Claims a key of a topic.
@@ -71,13 +75,28 @@ impl Receipts {
         }
         known.reservations += 1;
         let reservation = known.reservations;
-        known.order.push_back((Instant::now(), reservation, key.clone()));
-        known.entries.insert(key.clone(), Entry { reservation, fingerprint, event: None });
-        Claim::New(Reservation { receipts: self.clone(), key: Some(key) })
+        known
+            .order
+            .push_back((Instant::now(), reservation, key.clone()));
+        known.entries.insert(
+            key.clone(),
+            Entry {
+                reservation,
+                fingerprint,
+                event: None,
+            },
+        );
+        Claim::New(Reservation {
+            receipts: self.clone(),
+            key: Some(key),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().expect("no holder of the receipts panics")
+        self.0
+            .known
+            .lock()
+            .expect("no holder of the receipts panics")
     }
 
     fn forget_old(&self, known: &mut Known) {
@@ -86,8 +105,14 @@ impl Receipts {
                 break;
             }
             let reservation = *reservation;
-            let Some((_, _, key)) = known.order.pop_front() else { break };
-            if known.entries.get(&key).is_some_and(|entry| entry.reservation == reservation) {
+            let Some((_, _, key)) = known.order.pop_front() else {
+                break;
+            };
+            if known
+                .entries
+                .get(&key)
+                .is_some_and(|entry| entry.reservation == reservation)
+            {
                 known.entries.remove(&key);
             }
         }
@@ -145,10 +170,14 @@ mod tests {
         let topic: TopicName = "session:a".parse().unwrap();
         let claim = |print: u8| receipts.claim(&topic, "k", [print; 32]);
 
-        let Claim::New(reservation) = claim(1) else { panic!("a new key is free") };
+        let Claim::New(reservation) = claim(1) else {
+            panic!("a new key is free")
+        };
         assert!(matches!(claim(1), Claim::InFlight));
         drop(reservation);
-        let Claim::New(reservation) = claim(1) else { panic!("a dropped key is free") };
+        let Claim::New(reservation) = claim(1) else {
+            panic!("a dropped key is free")
+        };
         reservation.complete(event());
         assert!(matches!(claim(1), Claim::Done(_)));
         assert!(matches!(claim(2), Claim::Reused));
@@ -161,10 +190,15 @@ mod tests {
         let receipts = Receipts::new(3, Duration::from_secs(60));
         let topic: TopicName = "session:a".parse().unwrap();
         for key in ["a", "b", "c", "d"] {
-            let Claim::New(reservation) = receipts.claim(&topic, key, [0; 32]) else { panic!() };
+            let Claim::New(reservation) = receipts.claim(&topic, key, [0; 32]) else {
+                panic!()
+            };
             reservation.complete(event());
         }
         assert_eq!(receipts.lock().entries.len(), 3);
-        assert!(matches!(receipts.claim(&topic, "d", [0; 32]), Claim::Done(_)));
+        assert!(matches!(
+            receipts.claim(&topic, "d", [0; 32]),
+            Claim::Done(_)
+        ));
     }
 }

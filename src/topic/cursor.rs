@@ -45,7 +45,11 @@ impl Epoch {
     pub fn new(text: &str) -> Result<Self, CursorError> {
         let allowed = (1..=EPOCH_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric());
-        if allowed { Ok(Self(text.into())) } else { Err(CursorError) }
+        if allowed {
+            Ok(Self(text.into()))
+        } else {
+            Err(CursorError)
+        }
     }
 
     /// The text of the epoch.
@@ -86,7 +90,10 @@ impl FromStr for Cursor {
             return Err(CursorError);
         }
         let seq = seq.parse().map_err(|_| CursorError)?;
-        Ok(Self { epoch: Epoch::new(epoch)?, seq: Seq(seq) })
+        Ok(Self {
+            epoch: Epoch::new(epoch)?,
+            seq: Seq(seq),
+        })
     }
 }
 
@@ -127,7 +134,9 @@ mod tests {
 
     #[test]
     fn what_is_no_cursor_is_refused() {
-        for text in ["", ":", "a", "a:", ":1", "a:-1", "a:+1", "a:1x", "a b:1", "é:1"] {
+        for text in [
+            "", ":", "a", "a:", ":1", "a:-1", "a:+1", "a:1x", "a b:1", "é:1",
+        ] {
             assert!(text.parse::<Cursor>().is_err(), "{text}");
         }
         assert!("a:99999999999999999999999".parse::<Cursor>().is_err());

@@ -6,9 +6,7 @@ use bytes::Bytes;
 
 use crate::topic::event::iso8601;
 use crate::topic::payload::Raw;
-use crate::topic::{
-    Class, Epoch, Event, EventName, Kind, Payload, PayloadError, Seq, TopicName,
-};
+use crate::topic::{Class, Epoch, Event, EventName, Kind, Payload, PayloadError, Seq, TopicName};
 
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 128;
@@ -74,7 +72,13 @@ impl Draft {
         } else if name.as_str() == CLARIFICATION && topic.kind() == Kind::Session {
             return Err(DraftError::Question);
         }
-        Ok(Self { topic, name, raw, class: None, key: None })
+        Ok(Self {
+            topic,
+            name,
+            raw,
+            class: None,
+            key: None,
+        })
     }
 
     /// A draft whose payload is bytes.
@@ -85,7 +89,13 @@ impl Draft {
         if name.as_str() == CLARIFICATION && topic.kind() == Kind::Session {
             return Err(DraftError::Question);
         }
-        Ok(Self { topic, name, raw: Raw::Binary(data), class: None, key: None })
+        Ok(Self {
+            topic,
+            name,
+            raw: Raw::Binary(data),
+            class: None,
+            key: None,
+        })
     }
 
     /// Sets the class, instead of the one that the config gives the name.
@@ -148,7 +158,12 @@ impl Draft {
     /// The event, once its place is known. Fills in `sessionId`, `timestamp` and, for a question,
     /// `clarificationId` (the event's id) and `status`, where the producer gave none.
     pub(crate) fn seal(self, place: Place, class: Class) -> Event {
-        let Place { seq, epoch, id, timestamp_ms } = place;
+        let Place {
+            seq,
+            epoch,
+            id,
+            timestamp_ms,
+        } = place;
         let extra = self.extra(id, timestamp_ms);
         let payload: Payload = self.raw.seal(&extra, seq, &epoch);
         Event {
@@ -165,7 +180,9 @@ impl Draft {
     }
 
     fn extra(&self, id: uuid::Uuid, timestamp_ms: i64) -> String {
-        let Raw::Object { seen, .. } = &self.raw else { return String::new() };
+        let Raw::Object { seen, .. } = &self.raw else {
+            return String::new();
+        };
         let mut extra = String::new();
         if self.topic.kind() == Kind::Session && seen.session_id.is_none() {
             write!(extra, r#""sessionId":"{}","#, self.topic.id()).expect("a String takes all");
@@ -219,7 +236,11 @@ mod tests {
         let value = sealed("session:a", "progress", "{}");
         assert_eq!(value["sessionId"], "a");
         assert_eq!(value["timestamp"], "1970-01-01T00:00:00.000Z");
-        let value = sealed("session:a", "progress", r#"{"timestamp":5,"sessionId":"a"}"#);
+        let value = sealed(
+            "session:a",
+            "progress",
+            r#"{"timestamp":5,"sessionId":"a"}"#,
+        );
         assert_eq!(value["timestamp"], 5);
     }
 
@@ -235,7 +256,16 @@ mod tests {
         let error = draft("session:a", "progress", r#"{"sessionId":"b"}"#).unwrap_err();
         assert!(error.to_string().contains("`b`"), "{error}");
         let error = draft("job:a", "progress", r#"{"job_id":"b"}"#).unwrap_err();
-        assert!(matches!(error, DraftError::Contradiction { field: "job_id", .. }));
-        assert_eq!(draft("session:a", "clarification", "1").unwrap_err(), DraftError::Question);
+        assert!(matches!(
+            error,
+            DraftError::Contradiction {
+                field: "job_id",
+                ..
+            }
+        ));
+        assert_eq!(
+            draft("session:a", "clarification", "1").unwrap_err(),
+            DraftError::Question
+        );
     }
 }

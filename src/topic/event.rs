@@ -53,9 +53,15 @@ impl FromStr for EventName {
             || text.starts_with("auth:")
             || text.starts_with('_')
         {
-            return Err(EventNameError::Reserved(text.chars().take(NAME_BYTES_MAX).collect()));
+            return Err(EventNameError::Reserved(
+                text.chars().take(NAME_BYTES_MAX).collect(),
+            ));
         }
-        if fits { Ok(Self(text.into())) } else { Err(EventNameError::Characters) }
+        if fits {
+            Ok(Self(text.into()))
+        } else {
+            Err(EventNameError::Characters)
+        }
     }
 }
 
@@ -121,7 +127,10 @@ pub struct Event {
 impl Event {
     /// The place just behind this event.
     pub fn cursor(&self) -> Cursor {
-        Cursor { epoch: self.epoch.clone(), seq: self.seq }
+        Cursor {
+            epoch: self.epoch.clone(),
+            seq: self.seq,
+        }
     }
 
     /// When it was appended, as ISO 8601 in UTC with milliseconds.
@@ -155,7 +164,11 @@ mod tests {
             assert!(matches!(error, EventNameError::Reserved(_)), "{reserved}");
         }
         for bad in ["", "1a", "a b", "é", "a\"b", &"x".repeat(65)] {
-            assert_eq!(bad.parse::<EventName>(), Err(EventNameError::Characters), "{bad}");
+            assert_eq!(
+                bad.parse::<EventName>(),
+                Err(EventNameError::Characters),
+                "{bad}"
+            );
         }
     }
 

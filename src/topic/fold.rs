@@ -146,7 +146,8 @@ impl Fold {
     }
 
     fn keep_state(&mut self, event: &Arc<Event>) {
-        self.states.insert((event.name.clone(), event.key.clone()), Arc::clone(event));
+        self.states
+            .insert((event.name.clone(), event.key.clone()), Arc::clone(event));
         if self.states.len() > self.bounds.states_max {
             let oldest = self.states.iter().min_by_key(|(_, event)| event.seq);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
@@ -158,7 +159,9 @@ impl Fold {
     /// Whether the event was a question or the end of one.
     fn ask_or_answer(&mut self, event: &Arc<Event>) -> bool {
         let fields = event.payload.json().map(serde_json::from_str::<Fields>);
-        let Some(Ok(fields)) = fields else { return false };
+        let Some(Ok(fields)) = fields else {
+            return false;
+        };
         let id = match fields.clarification_id {
             Value::String(id) => id,
             other => other.to_string(),
@@ -202,7 +205,11 @@ impl Fold {
     /// The oldest that has ended goes first, then the oldest of all.
     fn forget_a_clarification(&mut self) {
         let rank = |c: &Clarification| (c.status == ClarificationStatus::Pending, c.asked.seq);
-        let oldest = self.clarifications.values().min_by_key(|c| rank(c)).map(|c| c.id.clone());
+        let oldest = self
+            .clarifications
+            .values()
+            .min_by_key(|c| rank(c))
+            .map(|c| c.id.clone());
         if let Some(oldest) = oldest {
             self.clarifications.remove(&oldest);
         }
@@ -233,7 +240,10 @@ impl Fold {
 
     /// The newest event of a name without key.
     pub fn state(&self, name: &str) -> Option<&Arc<Event>> {
-        self.states.values().filter(|e| e.name.as_str() == name).max_by_key(|event| event.seq)
+        self.states
+            .values()
+            .filter(|e| e.name.as_str() == name)
+            .max_by_key(|event| event.seq)
     }
 
     /// The facts, oldest first.
@@ -243,7 +253,9 @@ impl Fold {
 
     /// The questions nobody has answered, in the order of their ids.
     pub fn open_clarifications(&self) -> impl Iterator<Item = &Clarification> {
-        self.clarifications.values().filter(|c| c.status == ClarificationStatus::Pending)
+        self.clarifications
+            .values()
+            .filter(|c| c.status == ClarificationStatus::Pending)
     }
 
     /// A question, open or not.
@@ -274,7 +286,11 @@ mod tests {
     use crate::topic::draft::{Draft, Place};
     use crate::topic::{Epoch, Seq};
 
-    const BOUNDS: Bounds = Bounds { states_max: 3, facts_max: 4, clarifications_max: 3 };
+    const BOUNDS: Bounds = Bounds {
+        states_max: 3,
+        facts_max: 4,
+        clarifications_max: 3,
+    };
 
     fn event(seq: u64, name: &str, class: Class, key: Option<&str>, data: &str) -> Arc<Event> {
         let place = Place {
@@ -307,7 +323,9 @@ mod tests {
         fold.apply(&event(6, "clarification", Class::Fact, None, answer));
         assert_eq!(seqs(&fold.snapshot()), [2, 4, 5]);
         let status = &fold.clarification("q").unwrap().status;
-        assert!(matches!(status, ClarificationStatus::Answered { response, .. } if response == "yes"));
+        assert!(
+            matches!(status, ClarificationStatus::Answered { response, .. } if response == "yes")
+        );
     }
 
     proptest! {

@@ -86,7 +86,10 @@ impl TopicName {
     /// starting with `.`, and not one of the reserved job ids `connect` and `scan`.
     pub fn new(kind: Kind, id: &str) -> Result<Self, TopicNameError> {
         check_id(kind, id)?;
-        Ok(Self { text: format!("{kind}:{id}").into(), kind })
+        Ok(Self {
+            text: format!("{kind}:{id}").into(),
+            kind,
+        })
     }
 
     /// The topic of a session id as a Socket.IO client gives it: a bare id (`abc`) or a full
@@ -95,7 +98,11 @@ impl TopicName {
     /// # Errors
     /// As [`TopicName::new`].
     pub fn of_session(text: &str) -> Result<Self, TopicNameError> {
-        if text.contains(':') { text.parse() } else { Self::new(Kind::Session, text) }
+        if text.contains(':') {
+            text.parse()
+        } else {
+            Self::new(Kind::Session, text)
+        }
     }
 
     /// The whole name, `kind:id`.
@@ -123,7 +130,10 @@ impl FromStr for TopicName {
         };
         let kind = kind.parse()?;
         check_id(kind, id)?;
-        Ok(Self { text: text.into(), kind })
+        Ok(Self {
+            text: text.into(),
+            kind,
+        })
     }
 }
 
@@ -153,9 +163,7 @@ pub enum TopicNameError {
     #[error("topic `{0}` has no kind: write it as `kind:id`, for example `session:abc`")]
     NoKind(String),
     /// The kind is none of ours.
-    #[error(
-        "unknown topic kind `{0}`: use session, job, scan, library, documents, room or system"
-    )]
+    #[error("unknown topic kind `{0}`: use session, job, scan, library, documents, room or system")]
     UnknownKind(String),
     /// The id is empty.
     #[error("the id is empty: use 1 to 128 of A-Z a-z 0-9 . _ ~ -")]
@@ -229,6 +237,10 @@ mod tests {
         }
         let long = format!("session:{}", "x".repeat(129));
         assert_eq!(long.parse::<TopicName>(), Err(TopicNameError::TooLong(129)));
-        assert!(format!("session:{}", "x".repeat(128)).parse::<TopicName>().is_ok());
+        assert!(
+            format!("session:{}", "x".repeat(128))
+                .parse::<TopicName>()
+                .is_ok()
+        );
     }
 }

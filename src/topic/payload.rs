@@ -237,17 +237,25 @@ mod tests {
     use super::*;
 
     fn seal(text: &str, extra: &str) -> Payload {
-        Raw::inspect(text).unwrap().seal(extra, Seq(7), &Epoch::new("e1").unwrap())
+        Raw::inspect(text)
+            .unwrap()
+            .seal(extra, Seq(7), &Epoch::new("e1").unwrap())
     }
 
     #[test]
     fn an_object_bears_its_place_at_its_end() {
         let payload = seal(r#"{"a":1}"#, "");
         assert_eq!(payload.json().unwrap(), r#"{"a":1,"_seq":7,"_epoch":"e1"}"#);
-        assert_eq!(seal("{ }", "").json().unwrap(), r#"{ "_seq":7,"_epoch":"e1"}"#);
+        assert_eq!(
+            seal("{ }", "").json().unwrap(),
+            r#"{ "_seq":7,"_epoch":"e1"}"#
+        );
         let replayed = payload.replayed();
         let value: Value = serde_json::from_slice(&replayed).unwrap();
-        assert_eq!(value, json!({"a": 1, "_seq": 7, "_epoch": "e1", "_replayed": true}));
+        assert_eq!(
+            value,
+            json!({"a": 1, "_seq": 7, "_epoch": "e1", "_replayed": true})
+        );
     }
 
     #[test]
@@ -260,14 +268,23 @@ mod tests {
     #[test]
     fn line_breaks_outside_strings_go() {
         let payload = seal("{\n \"a b\": [1,\r\n 2, \"\\\" \\n\"]\n}", "");
-        assert_eq!(payload.json().unwrap(), r#"{"a b":[1,2,"\" \n"],"_seq":7,"_epoch":"e1"}"#);
+        assert_eq!(
+            payload.json().unwrap(),
+            r#"{"a b":[1,2,"\" \n"],"_seq":7,"_epoch":"e1"}"#
+        );
     }
 
     #[test]
     fn refusals_name_the_field() {
         let refusal = |text: &str| Raw::inspect(text).unwrap_err();
-        assert_eq!(refusal(r#"{"_seq":1}"#), PayloadError::ReservedField("_seq".into()));
-        assert_eq!(refusal(r#"{"sessionId":1}"#), PayloadError::FieldType("sessionId"));
+        assert_eq!(
+            refusal(r#"{"_seq":1}"#),
+            PayloadError::ReservedField("_seq".into())
+        );
+        assert_eq!(
+            refusal(r#"{"sessionId":1}"#),
+            PayloadError::FieldType("sessionId")
+        );
         assert_eq!(refusal(&"[".repeat(65)), PayloadError::Depth);
         assert!(matches!(refusal("{"), PayloadError::Syntax(_)));
         assert!(matches!(refusal("{} x"), PayloadError::Syntax(_)));

@@ -21,7 +21,10 @@ pub struct Entry {
 impl Entry {
     /// An entry without frames.
     pub fn new(event: Arc<Event>) -> Self {
-        Self { event, forms: [const { OnceLock::new() }; FORMS] }
+        Self {
+            event,
+            forms: [const { OnceLock::new() }; FORMS],
+        }
     }
 
     /// The frame of a form; built by the first that asks and shared by all others.
@@ -53,7 +56,13 @@ pub struct Ring {
 impl Ring {
     /// An empty ring of a log whose newest event is `head`.
     pub const fn new(head: Seq, events_max: usize, bytes_max: usize) -> Self {
-        Self { entries: VecDeque::new(), head, bytes: 0, events_max, bytes_max }
+        Self {
+            entries: VecDeque::new(),
+            head,
+            bytes: 0,
+            events_max,
+            bytes_max,
+        }
     }
 
     /// The number of the newest event.
@@ -67,7 +76,11 @@ impl Ring {
     /// When the event's number is not the one after the head: append is the only caller and
     /// numbers under one lock.
     pub fn push(&mut self, event: Arc<Event>) {
-        assert_eq!(event.seq, self.head.next(), "events enter the ring in order");
+        assert_eq!(
+            event.seq,
+            self.head.next(),
+            "events enter the ring in order"
+        );
         self.head = event.seq;
         self.bytes += event.footprint_bytes();
         self.entries.push_back(Arc::new(Entry::new(event)));
@@ -84,7 +97,9 @@ impl Ring {
     /// gets nothing.
     pub fn after(&self, seq: Seq, max: usize, out: &mut Vec<Arc<Entry>>) -> Slice {
         let behind = self.head.0.saturating_sub(seq.0);
-        let Ok(behind) = usize::try_from(behind) else { return Slice::Older };
+        let Ok(behind) = usize::try_from(behind) else {
+            return Slice::Older;
+        };
         if behind > self.entries.len() {
             return Slice::Older;
         }

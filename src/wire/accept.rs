@@ -24,7 +24,8 @@ use crate::drain::Drain;
 use crate::wire::{Config, Deadline};
 
 /// What a refused connection is told.
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
+const REFUSAL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\n\
 content-length: 66\r\n\r\nthis node has as many connections as `wire.connections_max` allows";
 
 /// How long accept rests when the process is out of descriptors.

@@ -29,7 +29,11 @@ pub enum DeadlineError {
 impl<B> Deadline<B> {
     /// The body with `limit` from its first poll on.
     pub const fn new(inner: B, limit: Duration) -> Self {
-        Self { inner, limit, sleep: None }
+        Self {
+            inner,
+            limit,
+            sleep: None,
+        }
     }
 }
 
@@ -51,8 +55,13 @@ where
             return Poll::Ready(frame);
         }
         let limit = this.limit;
-        let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        sleep.as_mut().poll(cx).map(|()| Some(Err(DeadlineError::TooSlow)))
+        let sleep = this
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        sleep
+            .as_mut()
+            .poll(cx)
+            .map(|()| Some(Err(DeadlineError::TooSlow)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -34,9 +34,19 @@ impl Head {
             127 => (u64::from_be_bytes(*rest.first_chunk()?), 8),
             short => (u64::from(short), 0),
         };
-        let mask = if second & 0x80 == 0 { None } else { Some(*rest[extended..].first_chunk()?) };
+        let mask = if second & 0x80 == 0 {
+            None
+        } else {
+            Some(*rest[extended..].first_chunk()?)
+        };
         let len = 2 + extended + mask.map_or(0, |mask| mask.len());
-        Some(Self { opcode: first & 0x0f, is_final: first & 0x80 != 0, len, payload_len, mask })
+        Some(Self {
+            opcode: first & 0x0f,
+            is_final: first & 0x80 != 0,
+            len,
+            payload_len,
+            mask,
+        })
     }
 
     /// The bytes of head and payload together.
@@ -82,7 +92,9 @@ pub fn walk(frames: &Bytes) -> impl Iterator<Item = (u8, Bytes)> {
     let mut rest = frames.clone();
     std::iter::from_fn(move || {
         let head = Head::parse(&rest)?;
-        let total = usize::try_from(head.total()).ok().filter(|total| *total <= rest.len())?;
+        let total = usize::try_from(head.total())
+            .ok()
+            .filter(|total| *total <= rest.len())?;
         let frame = rest.split_to(total);
         Some((head.opcode, frame.slice(head.len..)))
     })

@@ -64,7 +64,11 @@ struct Queue {
 
 impl Outbox {
     pub(crate) fn new(tcp: TcpStream) -> Arc<Self> {
-        Arc::new(Self { tcp, queue: Mutex::default(), reader: AtomicWaker::new() })
+        Arc::new(Self {
+            tcp,
+            queue: Mutex::default(),
+            reader: AtomicWaker::new(),
+        })
     }
 
     pub(crate) const fn tcp(&self) -> &TcpStream {
@@ -248,7 +252,11 @@ impl Queue {
     }
 
     fn die(&mut self) {
-        *self = Self { is_dead: true, writer: self.writer.take(), ..Self::default() };
+        *self = Self {
+            is_dead: true,
+            writer: self.writer.take(),
+            ..Self::default()
+        };
     }
 }
 
@@ -285,8 +293,11 @@ impl Outboxes {
             "Connections ended at wire.write_stall_max",
             stalled.clone(),
         );
-        let outboxes =
-            Self(Arc::new(Watched { outboxes: Mutex::default(), stall_max, stalled }));
+        let outboxes = Self(Arc::new(Watched {
+            outboxes: Mutex::default(),
+            stall_max,
+            stalled,
+        }));
         let (watched, until) = (outboxes.clone(), drain.clone());
         drain.spawn(async move {
             let mut tick = tokio::time::interval(SWEEP_INTERVAL);
@@ -309,8 +320,13 @@ impl Outboxes {
         let mut ended = Vec::new();
         let mut outboxes = self.lock();
         outboxes.retain(|outbox| {
-            let Some(outbox) = outbox.upgrade() else { return false };
-            if outbox.stalled_for().is_some_and(|stalled| stalled > self.0.stall_max) {
+            let Some(outbox) = outbox.upgrade() else {
+                return false;
+            };
+            if outbox
+                .stalled_for()
+                .is_some_and(|stalled| stalled > self.0.stall_max)
+            {
                 ended.push(outbox);
             }
             true
@@ -326,6 +342,9 @@ impl Outboxes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Outbox>>> {
-        self.0.outboxes.lock().expect("no holder of the outboxes panics")
+        self.0
+            .outboxes
+            .lock()
+            .expect("no holder of the outboxes panics")
     }
 }

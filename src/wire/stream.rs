@@ -227,7 +227,9 @@ impl Incoming {
     fn scan<F: Filter>(&mut self, mut bytes: &[u8], filter: &mut F) {
         while !bytes.is_empty() {
             if self.left > 0 {
-                let skip = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+                let skip = usize::try_from(self.left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 self.left -= skip as u64;
                 bytes = &bytes[skip..];
                 continue;
@@ -236,8 +238,12 @@ impl Incoming {
             let (&byte, rest) = bytes.split_first().expect("checked above");
             self.held.push(byte);
             bytes = rest;
-            let Some(head) = Head::parse(&self.held) else { continue };
-            let shown = usize::try_from(head.payload_len).unwrap_or(SHOWN).min(SHOWN);
+            let Some(head) = Head::parse(&self.held) else {
+                continue;
+            };
+            let shown = usize::try_from(head.payload_len)
+                .unwrap_or(SHOWN)
+                .min(SHOWN);
             if self.held.len() < head.len + shown {
                 continue;
             }
@@ -264,12 +270,16 @@ impl Outgoing {
         let mut out = BytesMut::new();
         while !input.is_empty() {
             if self.left > 0 {
-                let pass = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len());
+                let pass = usize::try_from(self.left)
+                    .unwrap_or(usize::MAX)
+                    .min(input.len());
                 self.left -= pass as u64;
                 out.extend_from_slice(&input.split_to(pass));
                 continue;
             }
-            let Some(head) = Head::parse(&input) else { break };
+            let Some(head) = Head::parse(&input) else {
+                break;
+            };
             if head.total() > SMALL {
                 let shown = input.len().min(head.len + SHOWN * 8);
                 if input.len() < head.len + SHOWN {

@@ -59,7 +59,10 @@ impl Upgrade {
         if request.method() != Method::GET || !is_upgrade(headers) {
             return Err(UpgradeError::NotAnUpgrade);
         }
-        if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        if headers
+            .get(SEC_WEBSOCKET_VERSION)
+            .is_none_or(|version| version != "13")
+        {
             return Err(UpgradeError::Version);
         }
         let key = headers.get(SEC_WEBSOCKET_KEY).ok_or(UpgradeError::Key)?;
@@ -72,16 +75,29 @@ impl Upgrade {
         let headers = response.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(SEC_WEBSOCKET_ACCEPT, accept.parse().expect("base64 is a header value"));
+        headers.insert(
+            SEC_WEBSOCKET_ACCEPT,
+            accept.parse().expect("base64 is a header value"),
+        );
         let permit = request.extensions_mut().remove::<Permit>();
-        Ok((Self { on_upgrade: hyper::upgrade::on(request), permit }, response))
+        Ok((
+            Self {
+                on_upgrade: hyper::upgrade::on(request),
+                permit,
+            },
+            response,
+        ))
     }
 
     /// The socket. Nothing if the client left before, or if it is not ours.
     pub async fn raw(self) -> Option<Raw> {
         let upgraded = self.on_upgrade.await.ok()?;
         let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-        Some(Raw { tcp: parts.io.into_inner(), early: parts.read_buf, permit: self.permit })
+        Some(Raw {
+            tcp: parts.io.into_inner(),
+            early: parts.read_buf,
+            permit: self.permit,
+        })
     }
 }
 

@@ -1,2 +1,2 @@
 //! integration
-fn main(){}
+fn main() {}

@@ -41,7 +41,9 @@ impl ClientFiles {
     ) -> Response<Body> {
         if *method != Method::GET && *method != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD only\n");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
         if !FILES.contains(&file) {
@@ -51,15 +53,36 @@ impl ClientFiles {
             Some(dir) => tokio::fs::read(dir.join(file)).await.ok(),
             None => None,
         };
-        let Some(content) = content else { return text(StatusCode::NOT_FOUND, HOW) };
+        let Some(content) = content else {
+            return text(StatusCode::NOT_FOUND, HOW);
+        };
         let digest = Sha256::digest(&content);
-        let tag: String = digest[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag: String = digest[..12]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let tag = format!("\"{tag}\"");
-        let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| *known == *tag);
-        let is_map = Path::new(file).extension().is_some_and(|extension| extension == "map");
-        let kind = if is_map { "application/json" } else { "text/javascript; charset=utf-8" };
-        let body = if is_known { Body::empty() } else { Body::from(content) };
-        let status = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+        let is_known = headers
+            .get(header::IF_NONE_MATCH)
+            .is_some_and(|known| *known == *tag);
+        let is_map = Path::new(file)
+            .extension()
+            .is_some_and(|extension| extension == "map");
+        let kind = if is_map {
+            "application/json"
+        } else {
+            "text/javascript; charset=utf-8"
+        };
+        let body = if is_known {
+            Body::empty()
+        } else {
+            Body::from(content)
+        };
+        let status = if is_known {
+            StatusCode::NOT_MODIFIED
+        } else {
+            StatusCode::OK
+        };
         Response::builder()
             .status(status)
             .header(header::CONTENT_TYPE, kind)

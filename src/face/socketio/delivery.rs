@@ -37,7 +37,11 @@ pub(crate) struct PollBody {
 
 impl PollBody {
     pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self { frames: Vec::new(), bytes: 0, bytes_max }
+        Self {
+            frames: Vec::new(),
+            bytes: 0,
+            bytes_max,
+        }
     }
 }
 
@@ -85,7 +89,12 @@ impl Subscription {
         topic: TopicName,
         events: Option<Box<[EventName]>>,
     ) -> Arc<Self> {
-        Arc::new(Self { link: Arc::downgrade(link), topic, events, place: Mutex::new(None) })
+        Arc::new(Self {
+            link: Arc::downgrade(link),
+            topic,
+            events,
+            place: Mutex::new(None),
+        })
     }
 
     pub(crate) const fn topic(&self) -> &TopicName {
@@ -94,7 +103,9 @@ impl Subscription {
 
     /// Whether events of this name are wanted.
     pub(crate) fn wants(&self, name: &EventName) -> bool {
-        self.events.as_ref().is_none_or(|names| names.contains(name))
+        self.events
+            .as_ref()
+            .is_none_or(|names| names.contains(name))
     }
 
     /// Where it is now, if it is under way.
@@ -104,8 +115,17 @@ impl Subscription {
 
     /// Takes its place. The caller holds the link's lock and has queued the backlog.
     pub(crate) fn begin(&self, attached: Attached) {
-        let Attached { seat, cursor, head: live_after, .. } = attached;
-        *self.place() = Some(Place { seat, cursor, live_after });
+        let Attached {
+            seat,
+            cursor,
+            head: live_after,
+            ..
+        } = attached;
+        *self.place() = Some(Place {
+            seat,
+            cursor,
+            live_after,
+        });
     }
 
     /// Gives its place up. The topic holds the subscription by its seat, so this must be said. Seats
@@ -122,7 +142,9 @@ impl Subscription {
     /// Sends what is due. Returns whether the sink took everything.
     fn send(&self, state: &mut State, sink: &mut impl Sink, dialect: Dialect) -> bool {
         let mut held = self.place();
-        let Some(place) = held.as_mut() else { return true };
+        let Some(place) = held.as_mut() else {
+            return true;
+        };
         loop {
             match self.due(place, dialect) {
                 Due::Level => return true,
@@ -143,7 +165,12 @@ impl Subscription {
     /// Reads on at the cursor.
     fn due(&self, place: &Place, dialect: Dialect) -> Due {
         let mut page = Vec::new();
-        if place.seat.topic().read(&place.cursor, BATCH_EVENTS_MAX, &mut page) == Read::Gap {
+        if place
+            .seat
+            .topic()
+            .read(&place.cursor, BATCH_EVENTS_MAX, &mut page)
+            == Read::Gap
+        {
             return Due::Gap;
         }
         let (mut frames, mut bytes, mut upto) = (Vec::with_capacity(page.len()), 0, None);
@@ -185,7 +212,9 @@ fn frame_of(entry: &Entry, live_after: Seq, dialect: Dialect) -> Bytes {
 
 impl Subscriber for Subscription {
     fn wake(&self, _: &Arc<Topic>) {
-        let Some(link) = self.link.upgrade() else { return };
+        let Some(link) = self.link.upgrade() else {
+            return;
+        };
         let mut state = link.lock();
         if !state.is_open {
             return;
@@ -212,7 +241,12 @@ impl Subscriber for Subscription {
         );
         let read = self.cursor().map_or(head, |cursor| cursor.seq);
         let lag = head.0.saturating_sub(read.0);
-        Description { connection, principal: None, transport, lag }
+        Description {
+            connection,
+            principal: None,
+            transport,
+            lag,
+        }
     }
 }
 

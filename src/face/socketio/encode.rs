@@ -42,7 +42,12 @@ pub(crate) fn live(entry: &Entry, dialect: Dialect) -> Bytes {
 
 /// The frames of an event that is not live.
 pub(crate) fn replayed(event: &Event, dialect: Dialect) -> Bytes {
-    frames(event.name.as_str(), &event.payload, event.payload.replayed(), dialect)
+    frames(
+        event.name.as_str(),
+        &event.payload,
+        event.payload.replayed(),
+        dialect,
+    )
 }
 
 fn event(event: &Event, dialect: Dialect) -> Bytes {
@@ -185,9 +190,13 @@ pub(crate) fn split_body(body: &Bytes, dialect: Dialect) -> Vec<Bytes> {
 /// `<length in UTF-16 units>:<packet>`, one after the other.
 fn split_lengths(body: &Bytes) -> Vec<Bytes> {
     let mut packets = Vec::new();
-    let Ok(mut rest) = std::str::from_utf8(body) else { return packets };
+    let Ok(mut rest) = std::str::from_utf8(body) else {
+        return packets;
+    };
     while let Some((length, tail)) = rest.split_once(':') {
-        let Ok(mut units) = length.parse::<usize>() else { break };
+        let Ok(mut units) = length.parse::<usize>() else {
+            break;
+        };
         let end = tail
             .char_indices()
             .find(|(_, c)| {
@@ -230,10 +239,16 @@ mod tests {
     #[test]
     fn an_event_is_one_text_packet() {
         let payload = Payload::Object(r#"{"a":1}"#.into());
-        assert_eq!(packets(payload.clone(), Dialect::Text), [r#"42["progress",{"a":1}]"#]);
+        assert_eq!(
+            packets(payload.clone(), Dialect::Text),
+            [r#"42["progress",{"a":1}]"#]
+        );
         let frames = replayed(&entry(payload).event, Dialect::Text);
         let got: Vec<_> = poll_packets(&frames, Dialect::Text).collect();
-        assert_eq!(got, [r#"42["progress",{"a":1,"_replayed":true}]"#.as_bytes()]);
+        assert_eq!(
+            got,
+            [r#"42["progress",{"a":1,"_replayed":true}]"#.as_bytes()]
+        );
     }
 
     #[test]
@@ -241,7 +256,10 @@ mod tests {
         let head = r#"451-["progress",{"_placeholder":true,"num":0}]"#;
         let payload = Payload::Binary(Bytes::from_static(&[0, 255]));
         assert_eq!(packets(payload.clone(), Dialect::Text), [head, "bAP8="]);
-        assert_eq!(packets(payload.clone(), Dialect::TextEio3), [head, "b4AP8="]);
+        assert_eq!(
+            packets(payload.clone(), Dialect::TextEio3),
+            [head, "b4AP8="]
+        );
         let frame = live(&entry(payload), Dialect::Msgpack);
         let (opcode, packet) = frame::walk(&frame).next().unwrap();
         assert_eq!(opcode, BINARY);

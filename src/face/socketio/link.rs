@@ -177,11 +177,18 @@ impl Link {
 
     /// An id that may be shown to others.
     pub(crate) fn public_id(&self, state: &State) -> ConnectionId {
-        if self.sid.get().is_some_and(|sid| **sid == *state.id.as_str()) {
+        if self
+            .sid
+            .get()
+            .is_some_and(|sid| **sid == *state.id.as_str())
+        {
             // Of an old client on polling the id is its credential: others get a digest of it.
             use sha2::{Digest, Sha256};
             let digest = Sha256::digest(state.id.as_str().as_bytes());
-            let id: String = digest[..10].iter().map(|byte| format!("{byte:02x}")).collect();
+            let id: String = digest[..10]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             return ConnectionId::of(&id);
         }
         state.id.clone()

@@ -19,7 +19,11 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) const fn new(code: &'static str, error: String) -> Self {
-        Self { ok: false, code, error }
+        Self {
+            ok: false,
+            code,
+            error,
+        }
     }
 }
 
@@ -29,7 +33,11 @@ fn now() -> String {
 
 /// `connected {socketId, timestamp}`.
 pub(crate) fn connected(id: &ConnectionId, dialect: Dialect) -> Bytes {
-    message("connected", &json!({"socketId": id.as_str(), "timestamp": now()}), dialect)
+    message(
+        "connected",
+        &json!({"socketId": id.as_str(), "timestamp": now()}),
+        dialect,
+    )
 }
 
 /// `subscribed {sessionId, topic, cursor, timestamp}`; `session` is the id as the client gave it.
@@ -39,8 +47,7 @@ pub(crate) fn subscribed(
     cursor: &Cursor,
     dialect: Dialect,
 ) -> Bytes {
-    let data =
-        json!({"sessionId": session, "topic": topic, "cursor": cursor, "timestamp": now()});
+    let data = json!({"sessionId": session, "topic": topic, "cursor": cursor, "timestamp": now()});
     message("subscribed", &data, dialect)
 }
 

@@ -27,9 +27,7 @@ struct NoLink;
 /// Opens `/` and `/producers`.
 pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) {
     let (main_desk, main_metrics) = (desk.clone(), metrics.clone());
-    let join = move |socket: SocketRef| {
-        ready(join_main(&socket, &main_desk, &main_metrics))
-    };
+    let join = move |socket: SocketRef| ready(join_main(&socket, &main_desk, &main_metrics));
     io.ns("/", nothing_more.with(join));
 
     let producers_desk = desk.clone();
@@ -43,7 +41,12 @@ fn nothing_more() -> Ready<()> {
 }
 
 fn link_of(socket: &SocketRef) -> Result<Arc<Link>, NoLink> {
-    socket.req_parts().extensions.get::<Arc<Link>>().cloned().ok_or(NoLink)
+    socket
+        .req_parts()
+        .extensions
+        .get::<Arc<Link>>()
+        .cloned()
+        .ok_or(NoLink)
 }
 
 fn join_main(socket: &SocketRef, desk: &Desk, metrics: &Metrics) -> Result<(), NoLink> {
@@ -60,7 +63,9 @@ fn join_main(socket: &SocketRef, desk: &Desk, metrics: &Metrics) -> Result<(), N
     socket.on_disconnect(move |reason: DisconnectReason| {
         let reason = left.upgrade().map_or(CloseReason::Client, |link| {
             link.leave(generation);
-            link.lock().close_reason.unwrap_or_else(|| close_reason(reason))
+            link.lock()
+                .close_reason
+                .unwrap_or_else(|| close_reason(reason))
         });
         tracing::debug!(connection = %id, close_reason = reason.as_str(), "disconnected");
         metrics.closed(FACE, reason);
@@ -87,9 +92,19 @@ fn join_producers(socket: &SocketRef, desk: &Desk) -> Result<(), NoLink> {
 fn listen(socket: &SocketRef, desk: &Desk, what: fn(&str) -> What) {
     let desk = desk.clone();
     socket.on_fallback(
-        move |socket: SocketRef, Event(name): Event, TryData(data): TryData<Value>, ack: AckSender| {
+        move |socket: SocketRef,
+              Event(name): Event,
+              TryData(data): TryData<Value>,
+              ack: AckSender| {
             if let Ok(link) = link_of(&socket) {
-                link.request(Request { what: what(&name), data: data.ok(), ack }, &desk);
+                link.request(
+                    Request {
+                        what: what(&name),
+                        data: data.ok(),
+                        ack,
+                    },
+                    &desk,
+                );
             }
             ready(())
         },

@@ -83,7 +83,11 @@ impl Link {
             0 => {
                 let id = connect_id(&mut state, &packet.nsp);
                 let data = MsgpackSid { sid: id.as_str() };
-                let answer = MsgpackConnect { kind: 0, data, nsp: &packet.nsp };
+                let answer = MsgpackConnect {
+                    kind: 0,
+                    data,
+                    nsp: &packet.nsp,
+                };
                 rmp_serde::to_vec_named(&answer)
                     .map_or(Judgement::Keep, |bytes| Judgement::Swap(bytes.into()))
             }
@@ -98,9 +102,15 @@ impl Link {
     /// `0{"sid":"…",…}`: the handshake tells us the engine's id.
     fn judge_open(self: &Arc<Self>, packet: &[u8]) -> Judgement {
         const KEY: &str = r#""sid":""#;
-        let Ok(text) = std::str::from_utf8(packet) else { return Judgement::Keep };
-        let Some(start) = text.find(KEY).map(|at| at + KEY.len()) else { return Judgement::Keep };
-        let Some(len) = text[start..].find('"') else { return Judgement::Keep };
+        let Ok(text) = std::str::from_utf8(packet) else {
+            return Judgement::Keep;
+        };
+        let Some(start) = text.find(KEY).map(|at| at + KEY.len()) else {
+            return Judgement::Keep;
+        };
+        let Some(len) = text[start..].find('"') else {
+            return Judgement::Keep;
+        };
         self.learn_sid(&text[start..start + len]);
         if self.dialect == Dialect::TextEio3 && self.is_websocket_born {
             // This client takes the handshake's id for its public one, and never needs the real
@@ -137,7 +147,8 @@ impl Link {
             [b'5' | b'6', rest @ ..] => {
                 let digits = rest.iter().take_while(|byte| byte.is_ascii_digit());
                 let count = digits.fold(0_usize, |sum, digit| {
-                    sum.saturating_mul(10).saturating_add(usize::from(digit - b'0'))
+                    sum.saturating_mul(10)
+                        .saturating_add(usize::from(digit - b'0'))
                 });
                 self.lock().attachments = count;
                 Judgement::Keep
@@ -148,7 +159,9 @@ impl Link {
 
     /// `40{"sid":"…"}` or `40/namespace,{"sid":"…"}`; version 3 clients get no payload.
     fn judge_connect(&self, rest: &[u8]) -> Judgement {
-        let Ok(text) = std::str::from_utf8(rest) else { return Judgement::Keep };
+        let Ok(text) = std::str::from_utf8(rest) else {
+            return Judgement::Keep;
+        };
         let namespace = match text.split_once(',') {
             Some((namespace, _)) if text.starts_with('/') => namespace,
             _ if text.starts_with('/') => text,
@@ -158,7 +171,11 @@ impl Link {
         if self.dialect == Dialect::TextEio3 {
             return Judgement::Keep;
         }
-        let prefix = if namespace == "/" { String::new() } else { format!("{namespace},") };
+        let prefix = if namespace == "/" {
+            String::new()
+        } else {
+            format!("{namespace},")
+        };
         Judgement::Swap(format!(r#"40{prefix}{{"sid":"{id}"}}"#).into())
     }
 }

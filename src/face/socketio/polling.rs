@@ -26,7 +26,9 @@ const CLOSE: &[u8] = b"1";
 impl<E: Engine> Shim<E> {
     /// Answers a poll. It waits for the engine or for events, whichever comes first.
     pub(crate) async fn poll(&self, sid: &str, uri: &Uri) -> Result<Response<Body>, Refusal> {
-        let Some(link) = self.sessions.get(sid) else { return self.farewell(sid) };
+        let Some(link) = self.sessions.get(sid) else {
+            return self.farewell(sid);
+        };
         {
             let state = link.lock();
             if matches!(state.exit, Exit::WebSocket(_)) {
@@ -36,7 +38,12 @@ impl<E: Engine> Shim<E> {
                 link.news.notify_one();
             }
         }
-        let mut abort = Abort { shim: self.clone(), link, uri: uri.clone(), is_armed: true };
+        let mut abort = Abort {
+            shim: self.clone(),
+            link,
+            uri: uri.clone(),
+            is_armed: true,
+        };
         let link = Arc::clone(&abort.link);
         loop {
             let request = lean(Method::GET, uri, &link, Full::default());
@@ -147,7 +154,9 @@ fn judge(link: &Arc<Link>, body: &Bytes) -> Vec<Bytes> {
 
 /// Whether a client's body closes the session.
 pub(crate) fn has_close(body: &Bytes, dialect: Dialect) -> bool {
-    encode::split_body(body, dialect).iter().any(|packet| **packet == *b"1")
+    encode::split_body(body, dialect)
+        .iter()
+        .any(|packet| **packet == *b"1")
 }
 
 fn pong(dialect: Dialect) -> Bytes {

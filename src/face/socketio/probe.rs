@@ -43,7 +43,10 @@ async fn decide(raw: &mut Raw, link: &Arc<Link>) -> Option<Bytes> {
     if next_text(raw, &mut read).await? != b"2probe"[..] {
         return None;
     }
-    raw.tcp.write_all(&frame::build(TEXT, b"3probe")).await.ok()?;
+    raw.tcp
+        .write_all(&frame::build(TEXT, b"3probe"))
+        .await
+        .ok()?;
     // A poll that waits is answered now: the client stops polling before it decides.
     link.news.notify_one();
     if next_text(raw, &mut read).await? != b"5"[..] {

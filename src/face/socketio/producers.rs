@@ -40,7 +40,9 @@ pub(crate) async fn publish(hub: &Hub, data: Option<Value>) -> Value {
 pub(crate) async fn ask(desk: &Desk, data: Option<Value>, ack: AckSender) {
     let data = data.map(|mut data| {
         if let Some(fields) = data.as_object_mut() {
-            fields.entry("name").or_insert_with(|| json!("clarification"));
+            fields
+                .entry("name")
+                .or_insert_with(|| json!("clarification"));
             let question = fields.entry("data").or_insert_with(|| json!({}));
             if let Some(question) = question.as_object_mut() {
                 let id = || json!(uuid::Uuid::new_v4().to_string());
@@ -49,10 +51,13 @@ pub(crate) async fn ask(desk: &Desk, data: Option<Value>, ack: AckSender) {
         }
         data
     });
-    let id = data.as_ref().and_then(|data| data["data"]["clarificationId"].as_str());
+    let id = data
+        .as_ref()
+        .and_then(|data| data["data"]["clarificationId"].as_str());
     let (Some(id), Some(name)) = (
         id.map(str::to_owned),
-        data.as_ref().and_then(|data| data["topic"].as_str()?.parse::<TopicName>().ok()),
+        data.as_ref()
+            .and_then(|data| data["topic"].as_str()?.parse::<TopicName>().ok()),
     ) else {
         let why = "give {topic, data: {question, schema?, default?, expiresAt?}}".to_owned();
         let _ = ack.send(&json!(Problem::new("invalid_event", why)));
@@ -92,21 +97,26 @@ async fn append(hub: &Hub, data: Option<Value>) -> Result<Value, Problem> {
         serde_json::from_value(data).map_err(|error| invalid(error.to_string()))?;
     let key = publish.idempotency_key.as_deref();
     if key.is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
-        return Err(invalid("`idempotency_key` must have 1 to 255 bytes".to_owned()));
+        return Err(invalid(
+            "`idempotency_key` must have 1 to 255 bytes".to_owned(),
+        ));
     }
     let draft = draft(&publish)?;
-    let receipt = hub.append(draft, key.map(Idempotency)).await.map_err(|error| {
-        let code = match &error {
-            AppendError::TooBig { .. } => "payload_too_large",
-            AppendError::TooManyTopics(_) => "too_many_topics",
-            AppendError::Store(_) => "store_full",
-            AppendError::KeyReused => "idempotency_key_reused",
-            AppendError::KeyInFlight => "idempotency_key_in_flight",
-            AppendError::AskedAlready(_) => "asked_already",
-            AppendError::BadQuestion(_) => "invalid_clarification",
-        };
-        Problem::new(code, error.to_string())
-    })?;
+    let receipt = hub
+        .append(draft, key.map(Idempotency))
+        .await
+        .map_err(|error| {
+            let code = match &error {
+                AppendError::TooBig { .. } => "payload_too_large",
+                AppendError::TooManyTopics(_) => "too_many_topics",
+                AppendError::Store(_) => "store_full",
+                AppendError::KeyReused => "idempotency_key_reused",
+                AppendError::KeyInFlight => "idempotency_key_in_flight",
+                AppendError::AskedAlready(_) => "asked_already",
+                AppendError::BadQuestion(_) => "invalid_clarification",
+            };
+            Problem::new(code, error.to_string())
+        })?;
     Ok(json!(receipt))
 }
 
@@ -121,7 +131,11 @@ fn draft(publish: &Publish) -> Result<Draft, Problem> {
         .name
         .parse::<EventName>()
         .map_err(|error| Problem::new("invalid_event_name", error.to_string()))?;
-    let class = if publish.terminal { Some(Class::Terminal) } else { publish.class };
+    let class = if publish.terminal {
+        Some(Class::Terminal)
+    } else {
+        publish.class
+    };
     let draft = match &publish.data_base64 {
         None => Draft::json(topic, name, &publish.data.to_string()),
         Some(text) => {

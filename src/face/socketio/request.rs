@@ -43,7 +43,11 @@ pub(crate) enum Refusal {
 impl<'a> Query<'a> {
     pub(crate) fn parse(method: &Method, query: Option<&'a str>) -> Result<Self, Refusal> {
         let (mut eio, mut transport, mut sid) = (None, None, None);
-        for (key, value) in query.unwrap_or("").split('&').filter_map(|pair| pair.split_once('=')) {
+        for (key, value) in query
+            .unwrap_or("")
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+        {
             match key {
                 "EIO" => eio = eio.or(Some(value)),
                 "transport" => transport = transport.or(Some(value)),
@@ -68,7 +72,15 @@ impl<'a> Query<'a> {
             Transport::Polling => *method == Method::GET || *method == Method::POST,
             Transport::WebSocket => *method == Method::GET,
         };
-        if allowed { Ok(Self { protocol, transport, sid }) } else { Err(Refusal::BadRequest) }
+        if allowed {
+            Ok(Self {
+                protocol,
+                transport,
+                sid,
+            })
+        } else {
+            Err(Refusal::BadRequest)
+        }
     }
 }
 
@@ -82,7 +94,11 @@ impl Refusal {
             Self::ProtocolUnsupported => {
                 (StatusCode::BAD_REQUEST, 5, "Unsupported protocol version")
             }
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, 3, "Payload larger than maxPayload"),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                3,
+                "Payload larger than maxPayload",
+            ),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, 3, "Request body too slow"),
         }
     }
@@ -109,12 +125,36 @@ mod tests {
         let cases = [
             (Method::GET, None, Refusal::TransportUnknown),
             (Method::GET, Some("EIO=4"), Refusal::TransportUnknown),
-            (Method::GET, Some("EIO=4&transport=abc"), Refusal::TransportUnknown),
-            (Method::GET, Some("transport=polling"), Refusal::ProtocolUnsupported),
-            (Method::GET, Some("EIO=abc&transport=polling"), Refusal::ProtocolUnsupported),
-            (Method::POST, Some("EIO=4&transport=polling"), Refusal::BadHandshakeMethod),
-            (Method::PUT, Some("EIO=4&transport=polling&sid=a"), Refusal::BadRequest),
-            (Method::POST, Some("EIO=4&transport=websocket&sid=a"), Refusal::BadRequest),
+            (
+                Method::GET,
+                Some("EIO=4&transport=abc"),
+                Refusal::TransportUnknown,
+            ),
+            (
+                Method::GET,
+                Some("transport=polling"),
+                Refusal::ProtocolUnsupported,
+            ),
+            (
+                Method::GET,
+                Some("EIO=abc&transport=polling"),
+                Refusal::ProtocolUnsupported,
+            ),
+            (
+                Method::POST,
+                Some("EIO=4&transport=polling"),
+                Refusal::BadHandshakeMethod,
+            ),
+            (
+                Method::PUT,
+                Some("EIO=4&transport=polling&sid=a"),
+                Refusal::BadRequest,
+            ),
+            (
+                Method::POST,
+                Some("EIO=4&transport=websocket&sid=a"),
+                Refusal::BadRequest,
+            ),
         ];
         for (method, query, refusal) in cases {
             assert_eq!(parse(method, query), Err(refusal), "{query:?}");

@@ -92,7 +92,11 @@ impl Link {
     fn next_request(&self, desk: &Desk) -> Option<Request> {
         let mut state = self.lock();
         let may_serve = state.direct.len() <= desk.config.answers_max;
-        let next = if may_serve { state.requests.waiting.pop_front() } else { None };
+        let next = if may_serve {
+            state.requests.waiting.pop_front()
+        } else {
+            None
+        };
         state.requests.is_served = next.is_some();
         if state.requests.waiting.is_empty() && next.is_none() {
             state.requests.waiting = VecDeque::new();
@@ -119,7 +123,8 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
         What::Ask => producers::ask(desk, data, ack).await,
         What::Unknown(name) => {
             let name: String = name.chars().take(64).collect();
-            let problem = Problem::new("unknown_event", format!("nothing here listens to `{name}`"));
+            let problem =
+                Problem::new("unknown_event", format!("nothing here listens to `{name}`"));
             link.answer(messages::error(&Value::Null, &problem, link.dialect));
             let _ = ack.send(&json!(problem));
         }

@@ -29,7 +29,12 @@ pub(crate) struct Sessions {
 impl Sessions {
     pub(crate) fn new(ping_interval: Duration, speaks_socketio: bool) -> Self {
         let (links, farewells) = (RwLock::default(), Mutex::default());
-        Self { ping_interval, speaks_socketio, links, farewells }
+        Self {
+            ping_interval,
+            speaks_socketio,
+            links,
+            farewells,
+        }
     }
 
     pub(crate) const fn ping_interval(&self) -> Duration {
@@ -42,16 +47,26 @@ impl Sessions {
     }
 
     pub(crate) fn get(&self, sid: &str) -> Option<Arc<Link>> {
-        self.links.read().expect("no holder of the sessions panics").get(sid)?.upgrade()
+        self.links
+            .read()
+            .expect("no holder of the sessions panics")
+            .get(sid)?
+            .upgrade()
     }
 
     pub(crate) fn insert(&self, sid: &str, link: &Arc<Link>) {
-        let mut links = self.links.write().expect("no holder of the sessions panics");
+        let mut links = self
+            .links
+            .write()
+            .expect("no holder of the sessions panics");
         links.insert(sid.into(), Arc::downgrade(link));
     }
 
     pub(crate) fn remove(&self, sid: &str) {
-        let mut links = self.links.write().expect("no holder of the sessions panics");
+        let mut links = self
+            .links
+            .write()
+            .expect("no holder of the sessions panics");
         links.remove(sid);
         if links.len() * 4 < links.capacity() {
             links.shrink_to_fit();
@@ -60,9 +75,14 @@ impl Sessions {
 
     /// Notes that a client closed its session.
     pub(crate) fn bid_farewell(&self, sid: &str) {
-        let mut farewells = self.farewells.lock().expect("no holder of the farewells panics");
+        let mut farewells = self
+            .farewells
+            .lock()
+            .expect("no holder of the farewells panics");
         while farewells.len() >= FAREWELLS_MAX
-            || farewells.front().is_some_and(|(_, at)| at.elapsed() > FAREWELL_MAX)
+            || farewells
+                .front()
+                .is_some_and(|(_, at)| at.elapsed() > FAREWELL_MAX)
         {
             farewells.pop_front();
         }
@@ -71,7 +91,10 @@ impl Sessions {
 
     /// Whether a poll for this session crossed with its close; true once.
     pub(crate) fn takes_farewell(&self, sid: &str) -> bool {
-        let mut farewells = self.farewells.lock().expect("no holder of the farewells panics");
+        let mut farewells = self
+            .farewells
+            .lock()
+            .expect("no holder of the farewells panics");
         let found = farewells
             .iter()
             .position(|(known, at)| **known == *sid && at.elapsed() <= FAREWELL_MAX);

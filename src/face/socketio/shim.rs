@@ -60,14 +60,28 @@ where
             .get(header::CONTENT_TYPE)
             .is_some_and(|kind| kind == "application/octet-stream");
         // The engine's bodies are whole in memory; one that is not is its own failure.
-        let body = body.collect().await.map(http_body_util::Collected::to_bytes);
-        let status = if body.is_ok() { parts.status } else { StatusCode::INTERNAL_SERVER_ERROR };
-        Answer { status, is_binary, body: body.unwrap_or_default() }
+        let body = body
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes);
+        let status = if body.is_ok() {
+            parts.status
+        } else {
+            StatusCode::INTERNAL_SERVER_ERROR
+        };
+        Answer {
+            status,
+            is_binary,
+            body: body.unwrap_or_default(),
+        }
     }
 
     fn take(&self, stream: Stream<Frames>, request: Request<()>) {
         // The engine spawns its tasks here and now; its future is ready at once.
-        drop(Service::<(Stream<Frames>, Request<()>)>::call(self, (stream, request)));
+        drop(Service::<(Stream<Frames>, Request<()>)>::call(
+            self,
+            (stream, request),
+        ));
     }
 }
 
@@ -120,7 +134,12 @@ impl<E: Engine> Shim<E> {
     pub fn new(engine: E, settings: Settings, wire: Wire) -> Self {
         let speaks_socketio = settings.language != Language::EngineIo;
         let sessions = Arc::new(Sessions::new(settings.ping_interval, speaks_socketio));
-        Self { engine, settings: Arc::new(settings), wire, sessions }
+        Self {
+            engine,
+            settings: Arc::new(settings),
+            wire,
+            sessions,
+        }
     }
 
     /// Answers a request for the engine's path.
@@ -179,7 +198,9 @@ impl<E: Engine> Shim<E> {
         let (upgrade, response) = accept(request)?;
         let (shim, request) = (self.clone(), lean(Method::GET, uri, &link, ()));
         self.wire.drain.spawn(async move {
-            let Some(raw) = upgrade.raw().await else { return };
+            let Some(raw) = upgrade.raw().await else {
+                return;
+            };
             // A session that has its websocket already gets no second one: it is closed at once.
             let limit = shim.settings.upgrade_timeout;
             if let Some(raw) = probe::converse(raw, &link, limit).await {
@@ -192,7 +213,11 @@ impl<E: Engine> Shim<E> {
 
     /// From here on events go out by the websocket, and the engine has it.
     fn hand_over(&self, raw: wire::Raw, link: &Arc<Link>, request: Request<()>) {
-        let Wire { config, outboxes, drain } = &self.wire;
+        let Wire {
+            config,
+            outboxes,
+            drain,
+        } = &self.wire;
         let filter = Frames::new(Arc::clone(link));
         let stream = Stream::new(raw, filter, Arc::clone(config), (drain.clone(), outboxes));
         {
@@ -204,11 +229,7 @@ impl<E: Engine> Shim<E> {
         self.engine.take(stream, request);
     }
 
-    async fn open_polling(
-        &self,
-        query: &Query<'_>,
-        uri: &Uri,
-    ) -> Result<Response<Body>, Refusal> {
+    async fn open_polling(&self, query: &Query<'_>, uri: &Uri) -> Result<Response<Body>, Refusal> {
         let link = Link::new(self.dialect(query.protocol), false, &self.sessions);
         let request = lean(Method::GET, uri, &link, Full::default());
         let answer = self.engine.answer(request).await;
@@ -231,11 +252,18 @@ impl<E: Engine> Shim<E> {
         B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send,
     {
         let link = self.sessions.get(sid).ok_or(Refusal::SessionUnknown)?;
-        let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .map(HeaderValue::as_bytes);
         let kind = kind.and_then(|kind| HeaderValue::from_bytes(kind).ok());
         let body = Limited::new(request.into_body(), self.settings.payload_bytes_max);
         let body = Box::pin(body).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() { Refusal::TooLarge } else { Refusal::TooSlow }
+            if error.is::<LengthLimitError>() {
+                Refusal::TooLarge
+            } else {
+                Refusal::TooSlow
+            }
         })?;
         if matches!(link.lock().exit, Exit::WebSocket(_)) {
             return Err(Refusal::BadRequest);

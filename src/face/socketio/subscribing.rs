@@ -82,7 +82,9 @@ fn wish(entry: Value) -> Result<Wish, Problem> {
     let (session, since, events) = match entry {
         Value::String(session) => (session, None, None),
         Value::Object(mut fields) => {
-            let id = fields.remove("sessionId").or_else(|| fields.remove("topic"));
+            let id = fields
+                .remove("sessionId")
+                .or_else(|| fields.remove("topic"));
             let Some(Value::String(session)) = id else {
                 return Err(invalid("give `sessionId` or `topic` as a string"));
             };
@@ -100,7 +102,8 @@ fn wish(entry: Value) -> Result<Wish, Problem> {
     let since = match since {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(
-            text.parse::<Cursor>().map_err(|e| Problem::new("invalid_cursor", e.to_string()))?,
+            text.parse::<Cursor>()
+                .map_err(|e| Problem::new("invalid_cursor", e.to_string()))?,
         ),
         Some(_) => return Err(invalid("give `since` as a string `<epoch>:<seq>`")),
     };
@@ -108,16 +111,25 @@ fn wish(entry: Value) -> Result<Wish, Problem> {
         None | Some(Value::Null) => None,
         Some(names) => Some(event_names(names)?),
     };
-    Ok(Wish { session, topic, since, events })
+    Ok(Wish {
+        session,
+        topic,
+        since,
+        events,
+    })
 }
 
 fn event_names(names: Value) -> Result<Box<[EventName]>, Problem> {
     let invalid = |why: String| Problem::new("invalid_events", why);
     let Value::Array(names) = names else {
-        return Err(invalid("give `events` as an array of event names".to_owned()));
+        return Err(invalid(
+            "give `events` as an array of event names".to_owned(),
+        ));
     };
     if names.is_empty() || names.len() > EVENTS_MAX {
-        return Err(invalid(format!("give 1 to {EVENTS_MAX} event names in `events`")));
+        return Err(invalid(format!(
+            "give 1 to {EVENTS_MAX} event names in `events`"
+        )));
     }
     let parse = |name: Value| {
         let name = name.as_str().unwrap_or("").parse::<EventName>();
@@ -127,10 +139,18 @@ fn event_names(names: Value) -> Result<Box<[EventName]>, Problem> {
 }
 
 fn subscribe_one(link: &Arc<Link>, desk: &Desk, wish: Wish) -> Result<Value, Problem> {
-    let Wish { session, topic, since, events } = wish;
+    let Wish {
+        session,
+        topic,
+        since,
+        events,
+    } = wish;
     let generation = {
         let mut state = link.lock();
-        let known = state.subscriptions.iter().find(|known| *known.topic() == topic);
+        let known = state
+            .subscriptions
+            .iter()
+            .find(|known| *known.topic() == topic);
         if let Some(cursor) = known.and_then(|known| known.cursor()) {
             // Once more is harmless: it is confirmed, and nothing is replayed twice.
             let again = messages::subscribed(&session, &topic, &cursor, link.dialect);
@@ -167,7 +187,10 @@ fn subscribe_one(link: &Arc<Link>, desk: &Desk, wish: Wish) -> Result<Value, Pro
     let mut state = link.lock();
     if state.generation != generation || !state.is_joined {
         drop(state);
-        return Err(Problem::new("disconnected", "the connection was closed".to_owned()));
+        return Err(Problem::new(
+            "disconnected",
+            "the connection was closed".to_owned(),
+        ));
     }
     link.admit(&mut state, (&session, subscription), attached);
     Ok(json!({"ok": true, "topic": topic, "cursor": cursor, "recovered": recovered}))
@@ -176,7 +199,10 @@ fn subscribe_one(link: &Arc<Link>, desk: &Desk, wish: Wish) -> Result<Value, Pro
 fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
     let left = {
         let mut state = link.lock();
-        let found = state.subscriptions.iter().position(|known| *known.topic() == wish.topic);
+        let found = state
+            .subscriptions
+            .iter()
+            .position(|known| *known.topic() == wish.topic);
         let left = found.map(|at| state.subscriptions.swap_remove(at));
         let frame = messages::unsubscribed(&wish.session, &wish.topic, link.dialect);
         state.direct.push_back(Direct::Frames(frame));
@@ -214,7 +240,9 @@ impl Link {
             state.direct.push_back(Direct::Frames(gap));
         }
         let backlog = std::mem::take(&mut attached.backlog);
-        let wanted = backlog.into_iter().filter(|event| subscription.wants(&event.name));
+        let wanted = backlog
+            .into_iter()
+            .filter(|event| subscription.wants(&event.name));
         state.direct.extend(wanted.map(Direct::Replay));
         subscription.begin(attached);
         state.subscriptions.push(subscription);

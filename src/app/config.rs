@@ -1,0 +1,124 @@
+//! The configuration: one struct that nests the `Config` of every part.
+//!
+//! [`load`] lays the embedded defaults (`config/tidings.toml`), the user's file, the environment
+//! and the flags over each other, later ones winning, and either returns a whole configuration or
+//! all that is wrong with it, by key and source. Nothing else in the crate reads the environment.
+//! Defaults live in the embedded file alone: a part that joins is one line in [`Config`] and one
+//! section in that file.
+
+mod auth;
+mod environment;
+mod flatten;
+mod log;
+mod print;
+mod problem;
+mod resolve;
+mod sources;
+
+pub use self::auth::{Auth, Mode};
+pub use self::log::{Format, Log};
+pub use self::problem::{Origin, Problem, Problems};
+pub use self::sources::Sources;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The manual and every default, in one file.
+const DEFAULTS: &str = include_str!("../../config/tidings.toml");
+
+/// The key that `--listen` and `PORT` change.
+const LISTEN: [&str; 2] = ["wire", "listen"];
+
+/// Everything that can be configured, by part.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What is logged, and how.
+    pub log: Log,
+    /// Who may enter.
+    pub auth: Auth,
+    /// The listener and its connections.
+    pub wire: crate::wire::Config,
+    /// Logs and receipts.
+    pub store: crate::store::Config,
+    /// Topics, fan-out and questions.
+    pub hub: crate::hub::Config,
+    /// What clients see.
+    pub face: Faces,
+    /// How the process finishes.
+    pub drain: crate::drain::Config,
+}
+
+/// What clients see.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Faces {
+    /// Socket.IO clients.
+    pub socketio: crate::face::socketio::Config,
+    /// HTTP clients.
+    pub http: crate::face::http::Config,
+}
+
+/// A configuration, and where its values came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    origins: BTreeMap<Vec<String>, Origin>,
+}
+
+/// Lays the sources over the defaults.
+///
+/// # Errors
+/// All problems of all sources at once.
+pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+    let mut resolved = resolve::resolve(sources);
+    if let Some(config) = &resolved.config {
+        resolved
+            .problems
+            .extend(config.contradictions(&resolved.origins));
+    }
+    match resolved.config {
+        Some(config) if resolved.problems.is_empty() => Ok(Loaded {
+            config,
+            origins: resolved.origins,
+        }),
+        _ => Err(Problems(resolved.problems)),
+    }
+}
+
+impl Config {
+    /// What each value alone does not show to be wrong.
+    fn contradictions(&self, origins: &BTreeMap<Vec<String>, Origin>) -> Vec<Problem> {
+        let mut found = Vec::new();
+        let mut add = |key: &[&str], what: String| {
+            let key: Vec<String> = key.iter().map(|part| (*part).to_owned()).collect();
+            let origin = origins.get(&key).cloned().unwrap_or(Origin::Default);
+            found.push(Problem::new(&key, origin, what));
+        };
+        let listen = self.wire.listen;
+        if !listen.ip().is_loopback() && self.auth.mode == Mode::None && !self.auth.insecure {
+            let what = format!(
+                "`{listen}` can be reached from other machines, and `auth.mode` is `none`, so \
+                 everybody there could read and publish everything; listen on 127.0.0.1, or pass \
+                 `--insecure` if something in front decides who may enter"
+            );
+            add(&LISTEN, what);
+        }
+        if let Err(what) = self.log.directives() {
+            add(&["log", "filter"], what);
+        }
+        found
+    }
+}
+
+impl Loaded {
+    /// The configuration as TOML; what differs from the defaults says where it came from.
+    pub fn to_toml(&self) -> String {
+        print::to_toml(&self.config, &self.origins)
+    }
+}
+
+#[cfg(test)]
+mod tests;
