@@ -130,8 +130,11 @@ def test_two_thousand_events_back_to_back_arrive_whole(open_client, gateway):
     for at in range(0, 2000, 500):
         gateway.batch(entries[at : at + 500])
     with client.changed:
-        client.changed.wait_for(lambda: len(client.payloads("model_result")) >= 2000, 60)
-    assert sorted(client.sequence()) == list(range(1, 2001))
+        client.changed.wait_for(lambda: len(client.payloads("model_result")) >= 2000, 20)
+    arrived = sorted(client.sequence())
+    missing = sorted(set(range(1, 2001)) - set(arrived))
+    # python-engineio gives up on a polling answer of more than 16 packets
+    assert len(arrived) == 2000 and not missing, f"{len(arrived)} arrived, {len(missing)} are missing, the first of them {missing[:3]}"
 
 
 def test_a_producer_gets_receipts_and_problems(open_client, gateway):
