@@ -212,7 +212,7 @@ suite_browser() {
   export CHROMIUM
   npm_packages "$root/tests/clients/js" || { record browser 0 1 0; return; }
   npm_packages "$root/tests/browser" || { record browser 0 1 0; return; }
-  node_tests browser 600 tests/browser/*.test.js
+  node_tests browser 600 tests/browser/*.test.*js
 }
 
 # the kit of stock clients that may lie beside the checkout

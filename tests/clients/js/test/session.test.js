@@ -188,6 +188,37 @@ for (const kind of matrix())
         assert.equal(other.payloads("progress").length, 1);
       }, 2));
 
+    it("subscribes to topics of other kinds by their full names", () =>
+      open(async (client) => {
+        for (const topic of [`job:${freshId()}`, `scan:${freshId()}`, `session:${freshId()}`]) {
+          bears(await client.ask("subscribe", topic), { ok: true, topic }, "acknowledgement");
+          bears(await client.event("subscribed", (data) => data.topic === topic), { sessionId: topic }, "subscribed echoes what was given");
+          await gateway.publish(topic, "progress", { progress: 12, of: topic });
+          await client.event("progress", (data) => data.of === topic);
+          bears(await client.ask("unsubscribe", topic), { ok: true }, "acknowledgement");
+        }
+      }));
+
+    it("gets only the events it asked for", () =>
+      open(async (client) => {
+        const id = freshId();
+        bears(await client.ask("subscribe", { sessionId: id, events: ["model_result", "completed"] }), { ok: true }, "acknowledgement");
+        await gateway.publish(`session:${id}`, "progress", { progress: 1 });
+        await gateway.publish(`session:${id}`, "model_result", { modelName: "a" });
+        await gateway.publish(`session:${id}`, "completed", {});
+        await client.event("completed");
+        assert.deepEqual(client.sequenced().map(([name]) => name), ["model_result", "completed"]);
+      }));
+
+    it("unsubscribes from several at once", () =>
+      open(async (client) => {
+        const ids = [freshId(), freshId()];
+        await client.ask("subscribe", ids);
+        const acks = await client.ask("unsubscribe", ids);
+        assert.deepEqual(acks.map((ack) => [ack.ok, ack.topic]), ids.map((id) => [true, `session:${id}`]));
+        for (const id of ids) assert.equal((await gateway.publish(`session:${id}`, "progress", {})).subscribers, 0);
+      }));
+
     it("subscribes twice without harm", () =>
       open(async (client) => {
         const id = freshId();
