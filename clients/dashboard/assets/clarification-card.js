@@ -1,6 +1,6 @@
 /** A question to whoever watches: the form while it is open, the answer for everybody afterwards. */
 
-import { h, icon, setText } from './element.js';
+import { fill, h, icon, setText } from './element.js';
 import { clock, countdown } from './format.js';
 import { asText, fieldFor } from './schema.js';
 import { controlFor } from './answer-form.js';
@@ -57,7 +57,8 @@ export class ClarificationCard extends HTMLElement {
     this.button = h('button', { type: 'submit', class: 'primary', text: 'Send answer' });
     this.deadline = Number.isNaN(Date.parse(expiresAt)) ? null : h('span', { class: 'deadline', role: 'timer' });
     this.className = 'card clarification open';
-    this.replaceChildren(
+    fill(
+      this,
       h(
         'div',
         { class: 'card-head' },
@@ -84,7 +85,8 @@ export class ClarificationCard extends HTMLElement {
     const expired = status === 'expired';
     const who = answeredBy === 'default' ? 'by the default' : this.#answeredHere ? 'by you' : 'by somebody watching';
     const line = expired ? `Expired unanswered at ${clock(closedAt)}` : `Answered ${who} at ${clock(closedAt)}`;
-    this.replaceChildren(
+    fill(
+      this,
       h('p', { class: `eyebrow ${expired ? 'warn' : 'good'}` }, icon(expired ? 'clock' : 'check'), line),
       h('h2', { class: 'question', text: question ?? 'A question without words', tabindex: '-1' }),
       response !== undefined && h('p', { class: 'answer', text: asText(response) }),

@@ -43,6 +43,12 @@ export function append(parent, children) {
   }
 }
 
+/** Puts these children in place of whatever there was, leaving out what is empty. */
+export function fill(parent, ...children) {
+  parent.replaceChildren();
+  append(parent, children);
+}
+
 /** An icon of the sprite; it is decoration, so the text beside it has to say the same. */
 export function icon(name, extraClass = '') {
   const svg = document.createElementNS(SVG, 'svg');

@@ -46,7 +46,7 @@ export class TopicOverview extends HTMLElement {
     const known = Number.isFinite(story.progress);
     const value = known ? percent(story.progress) : null;
     setText(this.value, known ? `${value}%` : '–');
-    setText(this.message, story.message ?? '');
+    setText(this.message, story.outcome ? '' : (story.message ?? ''));
     setAttribute(this.bar, 'aria-valuenow', value);
     setAttribute(this.bar, 'aria-valuetext', known ? `${value} percent, ${statusWords(status)}` : 'not known yet');
     setAttribute(this.bar, 'class', `bar ${known ? colour : 'unknown'}`);

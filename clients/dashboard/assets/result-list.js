@@ -145,8 +145,8 @@ function secondLine(result) {
 function measuresOf(result) {
   const measures = [
     result.bytes !== null && ['size', bytes(result.bytes)],
-    result.lines !== null && ['lines', plural(result.lines, 'line')],
-    result.words !== null && ['words', plural(result.words, 'word')],
+    result.lines !== null && ['some', plural(result.lines, 'line')],
+    result.words !== null && ['many', plural(result.words, 'word')],
     result.duration !== null && ['time', duration(result.duration)],
   ].filter(Boolean);
   return h(

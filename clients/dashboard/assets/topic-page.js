@@ -67,7 +67,7 @@ export class TopicPage extends HTMLElement {
       { class: 'card figures' },
       ...[...this.cells.values()].map(({ label, value }) => h('div', {}, h('dt', { text: label }), value)),
     );
-    this.append(this.overview, this.questions, this.outcome, figures, this.results, this.timeline, this.live);
+    this.append(this.overview, this.outcome, this.questions, figures, this.results, this.timeline, this.live);
   }
 
   #take(items) {
