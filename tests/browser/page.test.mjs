@@ -212,6 +212,19 @@ describe('the page', { timeout: 240_000 }, () => {
     }
   });
 
+  test('loads what happened before it came', async () => {
+    const topic = 'session:late';
+    let last;
+    for (let step = 1; step <= 5; step += 1) last = await gateway.publish(topic, 'progress', { progress: step, status: 'PROCESSING' });
+    const tab = await topicPage(topic);
+    await seen(tab, last);
+    assert.deepEqual(await sequencesOn(tab), [5], 'a joiner is sent the newest progress only');
+    await tab.getByRole('button', { name: 'Load 4 earlier events' }).click();
+    await tab.locator('event-timeline [data-seq="1"]').waitFor();
+    assert.deepEqual(await sequencesOn(tab), [1, 2, 3, 4, 5]);
+    assert.deepEqual(tab.complaints, []);
+  });
+
   test('sees exactly what a stock socket.io-client beside it sees', async () => {
     const topic = 'session:beside';
     const page = await topicPage(topic);

@@ -123,6 +123,32 @@ describe('a story', () => {
     assert.deepEqual(story.timeline.map((each) => each.kind), ['event', 'gap']);
   });
 
+  test('takes earlier events into their places, with the class that the log knows', () => {
+    const story = new Story('session:abc');
+    const at = (number, name) => ({ ...event(name, {}), seq: number, cursor: `e:${number}` });
+    story.apply(at(3, 'progress'));
+    story.mark({ kind: 'lost', at: 1 });
+    story.mark({ kind: 'resumed', at: 2 });
+    story.apply(at(5, 'step'));
+    assert.equal(story.missing, 3);
+    const envelope = (number, kind) => ({ seq: number, epoch: 'e', name: 'step', timestamp: '2026-01-15T10:00:00.000Z', class: kind, data: {} });
+    story.fillIn([envelope(5, 'terminal'), envelope(4, 'fact'), envelope(1, 'state'), { ...envelope(2, 'fact'), epoch: 'other' }]);
+    assert.deepEqual(story.timeline.map((each) => each.seq ?? each.kind), [1, 3, 'lost', 'resumed', 4, 5]);
+    assert.deepEqual(story.timeline.filter((each) => each.seq).map((each) => each.class), ['state', 'state', 'fact', 'terminal']);
+    assert.equal(story.missing, 1);
+  });
+
+  test('closes after a gap what the gateway holds open no more', () => {
+    const ask = (id) => event('clarification', { clarificationId: id, question: id });
+    const story = told(ask('a'), ask('b'), ask('c'));
+    const asked = story.openClarifications;
+    story.apply(ask('new'));
+    story.keepOpen([{ id: 'a', status: 'pending' }, { clarificationId: 'b', status: 'answered', response: 1 }], asked);
+    const states = [...story.clarifications.values()].map((each) => each.status);
+    assert.deepEqual(states, ['open', 'answered', 'closed', 'open']);
+    assert.equal(story.clarifications.get('b').response, 1);
+  });
+
   test('stays within its bounds', () => {
     const story = new Story('session:abc');
     for (let step = 0; step < 30_000; step += 1) story.apply(event('model_result', { modelName: 'm', status: 'completed' }));

@@ -44,7 +44,7 @@ export class ClarificationCard extends HTMLElement {
   }
 
   #deadlineWords(left) {
-    const hasDefault = this.#clarification.default !== undefined;
+    const hasDefault = (this.#clarification.default ?? null) !== null;
     if (left <= 0) return hasDefault ? 'Time is up, the default is taken' : 'Time is up';
     return hasDefault ? `The default is taken in ${countdown(left)}` : `Expires in ${countdown(left)}`;
   }
@@ -82,12 +82,16 @@ export class ClarificationCard extends HTMLElement {
     this.classList.remove('urgent');
     this.className = `card clarification ${status}`;
     this.deadline = null;
-    const expired = status === 'expired';
     const who = answeredBy === 'default' ? 'by the default' : this.#answeredHere ? 'by you' : 'by somebody watching';
-    const line = expired ? `Expired unanswered at ${clock(closedAt)}` : `Answered ${who} at ${clock(closedAt)}`;
+    const line = {
+      answered: `Answered ${who} at ${clock(closedAt)}`,
+      expired: `Expired unanswered at ${clock(closedAt)}`,
+      closed: 'Closed while this page was out of touch',
+    }[status];
+    const answered = status === 'answered';
     fill(
       this,
-      h('p', { class: `eyebrow ${expired ? 'warn' : 'good'}` }, icon(expired ? 'clock' : 'check'), line),
+      h('p', { class: `eyebrow ${answered ? 'good' : 'warn'}` }, icon(answered ? 'check' : 'clock'), line),
       h('h2', { class: 'question', text: question ?? 'A question without words', tabindex: '-1' }),
       response !== undefined && h('p', { class: 'answer', text: asText(response) }),
     );
@@ -138,7 +142,7 @@ function contextOf(context) {
 }
 
 function defaultHint(initial) {
-  if (initial === undefined) return null;
+  if ((initial ?? null) === null) return null;
   return h('span', { class: 'hint', text: `Default: ${asText(initial)}` });
 }
 

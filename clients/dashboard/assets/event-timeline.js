@@ -16,6 +16,11 @@ export class EventTimeline extends HTMLElement {
   #words = '';
   #class = '';
   #held = null;
+  #heldAt = 0;
+  #asked = false;
+
+  /** Loads what is in the log but not on the timeline; set by the page. */
+  onHistory = null;
 
   connectedCallback() {
     if (this.list) return;
@@ -38,8 +43,9 @@ export class EventTimeline extends HTMLElement {
     this.list = h('ol', { class: 'timeline-rows' });
     this.empty = h('p', { class: 'empty-line' });
     this.more = h('button', { type: 'button', class: 'quiet more', hidden: true, on: { click: () => this.#showMore() } });
+    this.history = h('button', { type: 'button', class: 'quiet', hidden: true, text: 'Load', on: { click: () => this.#loadHistory() } });
     this.append(
-      h('div', { class: 'section-head' }, h('h2', { text: 'Timeline' }), this.note, h('div', { class: 'tools' }, this.search, this.kind, this.hold)),
+      h('div', { class: 'section-head' }, h('h2', { text: 'Timeline' }), this.note, this.history, h('div', { class: 'tools' }, this.search, this.kind, this.hold)),
       this.list,
       this.empty,
       this.more,
@@ -56,6 +62,20 @@ export class EventTimeline extends HTMLElement {
     setText(this.empty, all.length > 0 ? 'Nothing matches the filter.' : 'Nothing has been published yet.');
     this.more.hidden = !left;
     setText(this.more, 'Show older');
+    this.history.hidden = this.#asked || story.missing === 0;
+    setText(this.history, `Load ${plural(story.missing, 'earlier event')}`);
+  }
+
+  async #loadHistory() {
+    this.history.disabled = true;
+    try {
+      await this.onHistory();
+      // What is still missing now is no longer in the log.
+      this.#asked = true;
+    } catch (error) {
+      setText(this.history, `Not loaded: ${error.message}. Try again`);
+    }
+    this.history.disabled = false;
   }
 
   #noteOf(story) {
@@ -104,8 +124,6 @@ export class EventTimeline extends HTMLElement {
     this.#shown = PAGE;
     this.show(this.#story);
   }
-
-  #heldAt = 0;
 
   #pause() {
     this.#held = this.#held ? null : [...this.#story.timeline];

@@ -8,12 +8,13 @@
 import { arrange, h, icon, setText } from './element.js';
 import { bytes, clock, count, duration, plural, statusWords } from './format.js';
 
+const FIRST = 30;
 const PAGE = 100;
 const TEXT_SHOWN_MAX = 20_000;
 
 export class ResultList extends HTMLElement {
   #rows = new Map();
-  #shown = PAGE;
+  #shown = FIRST;
   #onlyFailed = false;
   #story = null;
 

@@ -23,10 +23,11 @@ const DEPTH_MAX = 3;
 
 /**
  * @param {unknown} schema
- * @param {unknown} [initial] the default of the question
+ * @param {unknown} [given] the default of the question
  * @returns {Field}
  */
-export function fieldFor(schema, initial) {
+export function fieldFor(schema, given) {
+  const initial = given ?? undefined;
   if (schema === undefined || schema === null || schema === true) {
     return { kind: 'text', label: 'Your answer', required: true, initial: asText(initial) };
   }

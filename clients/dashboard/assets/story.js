@@ -11,6 +11,9 @@ const RESULTS_MAX = 20_000;
 const TIMELINE_MAX = 5_000;
 const CLARIFICATIONS_MAX = 500;
 
+/** The states in which a question takes no answer. */
+const CLOSED = { answered: 'answered', expired: 'expired' };
+
 const STATE_NAMES = new Set(['progress', 'file_processing', 'system_metrics']);
 const TERMINAL_NAMES = new Set(['completed', 'job_completed']);
 
@@ -44,6 +47,14 @@ export class Story {
     this.clarifications = new Map();
     this.outcome = null;
     this.problem = null;
+    this.epoch = null;
+    this.lastSeq = 0;
+    this.known = 0;
+  }
+
+  /** How many events of the log are not on the timeline: merged before they came here, or older than this page. */
+  get missing() {
+    return this.timelineDropped > 0 ? 0 : this.lastSeq - this.known;
   }
 
   get openClarifications() {
@@ -57,6 +68,9 @@ export class Story {
       this.mark({ kind: 'gap', from: item.from, to: item.to, newLog: item.newLog, at: item.receivedAt });
       return;
     }
+    this.epoch = item.epoch;
+    this.lastSeq = item.seq;
+    this.known += 1;
     this.mark({ kind: 'event', class: classOf(item.name), at: timeOf(item), ...item });
     this.lastAt = Math.max(this.lastAt ?? 0, timeOf(item));
     const data = isObject(item.data) ? item.data : {};
@@ -88,6 +102,50 @@ export class Story {
     if (this.timeline.length > TIMELINE_MAX * 1.2) {
       this.timelineDropped += this.timeline.length - TIMELINE_MAX;
       this.timeline = this.timeline.slice(-TIMELINE_MAX);
+    }
+  }
+
+  /**
+   * Puts events of the log into their places on the timeline. The rest of the
+   * story is not told again: the snapshot already said how it came out.
+   *
+   * @param {object[]} envelopes in any order
+   */
+  fillIn(envelopes) {
+    const start = this.timeline.findLastIndex((entry) => entry.kind === 'gap' && entry.newLog) + 1;
+    const here = new Map();
+    let order = 0;
+    for (const entry of this.timeline.slice(start)) {
+      // A mark stays behind the event it came after.
+      order = entry.kind === 'event' ? entry.seq : order + 0.0001;
+      here.set(order, entry);
+    }
+    for (const envelope of envelopes) {
+      if (envelope.epoch !== this.epoch || envelope.seq > this.lastSeq) continue;
+      const entry = here.get(envelope.seq);
+      if (entry?.class === envelope.class) continue;
+      if (!entry) this.known += 1;
+      here.set(envelope.seq, entry ? { ...entry, class: envelope.class } : pastEntry(envelope));
+    }
+    const tail = [...here].sort(([a], [b]) => a - b).map(([, entry]) => entry);
+    this.timeline = [...this.timeline.slice(0, start), ...tail].slice(-TIMELINE_MAX);
+  }
+
+  /**
+   * Closes the questions that the gateway no longer holds open: after a gap
+   * their answers were among what was missed.
+   *
+   * @param {object[]} held as the snapshot lists them
+   * @param {object[]} asked those that were open when the snapshot was asked for
+   */
+  keepOpen(held, asked) {
+    const byId = new Map(held.map((each) => [String(each.clarificationId ?? each.id), each]));
+    for (const { id } of asked) {
+      const each = this.clarifications.get(id);
+      const now = byId.get(id);
+      const status = now ? CLOSED[now.status] : 'closed';
+      if (each?.status !== 'open' || !status) continue;
+      this.clarifications.set(id, { ...each, ...now, id, status, closedAt: moment(now?.answeredAt) });
     }
   }
 
@@ -128,7 +186,7 @@ export class Story {
   #clarification(item, data) {
     const id = String(data.clarificationId ?? data.id ?? item.cursor);
     const before = this.clarifications.get(id);
-    const status = { answered: 'answered', expired: 'expired' }[data.status] ?? 'open';
+    const status = CLOSED[data.status] ?? 'open';
     const next = { ...before, ...data, id, status, at: before?.at ?? timeOf(item) };
     if (status !== 'open') next.closedAt = moment(data.answeredAt) ?? timeOf(item);
     this.clarifications.set(id, next);
@@ -173,6 +231,11 @@ export function withoutEnvelope(data) {
 
 export function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function pastEntry({ seq, epoch, name, data, timestamp, ...envelope }) {
+  const at = moment(timestamp) ?? 0;
+  return { type: 'event', kind: 'event', seq, epoch, cursor: `${epoch}:${seq}`, name, data, class: envelope.class, at, replayed: true };
 }
 
 function moment(text) {

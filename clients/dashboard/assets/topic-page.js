@@ -10,10 +10,10 @@ import './event-timeline.js';
 import './overview.js';
 import './result-list.js';
 import { refusalCard } from './connection-state.js';
-import { topicPath } from './cursor.js';
 import { arrange, h, paintLater, setText } from './element.js';
 import { Figures } from './figures.js';
 import { count, duration, percent } from './format.js';
+import { readHistory, readSnapshot } from './history.js';
 import { Story } from './story.js';
 import { TopicStream } from './stream.js';
 
@@ -24,6 +24,8 @@ export class TopicPage extends HTMLElement {
   topic = '';
   #cards = new Map();
   #announced = new Set();
+  #asking = false;
+  #askAgain = false;
   #draw = paintLater(() => this.#show());
 
   connectedCallback() {
@@ -51,6 +53,7 @@ export class TopicPage extends HTMLElement {
     this.outcome = document.createElement('topic-outcome');
     this.results = document.createElement('result-list');
     this.timeline = document.createElement('event-timeline');
+    this.timeline.onHistory = () => this.#loadHistory();
     this.live = h('p', { class: 'visually-hidden', 'aria-live': 'polite' });
     this.cells = new Map(
       [
@@ -74,22 +77,32 @@ export class TopicPage extends HTMLElement {
     for (const item of items) {
       this.story.apply(item);
       this.figures.take(item);
-      if (item.name === 'error' || item.name === 'cancelled') this.#askHowItEnded();
+      if (item.type === 'gap' || item.name === 'error') this.#askSnapshot();
     }
     this.#draw();
   }
 
-  /** An `error` event ends a topic only if its producer said so; the snapshot knows. */
-  async #askHowItEnded() {
-    try {
-      const response = await fetch(topicPath(this.topic), { headers: { Accept: 'application/json' } });
-      const { terminal } = response.ok ? await response.json() : {};
-      const seq = terminal?.seq ?? terminal?.data?._seq;
-      if (seq !== undefined) this.story.endAt(seq);
-      this.#draw();
-    } catch {
-      // Without the snapshot it stays "an error was reported", which is true.
-    }
+  /**
+   * The stream does not tell whether an `error` has ended the topic, nor which
+   * questions were answered within a gap; the snapshot does. Without it the
+   * page keeps to what it knows, which is true as far as it goes.
+   */
+  async #askSnapshot() {
+    this.#askAgain = this.#asking;
+    if (this.#asking) return;
+    this.#asking = true;
+    const open = this.story.openClarifications;
+    const snapshot = await readSnapshot(this.topic);
+    this.#asking = false;
+    if (snapshot?.terminal) this.story.endAt(snapshot.terminal.seq);
+    if (Array.isArray(snapshot?.clarifications)) this.story.keepOpen(snapshot.clarifications, open);
+    this.#draw();
+    if (this.#askAgain) this.#askSnapshot();
+  }
+
+  async #loadHistory() {
+    this.story.fillIn(await readHistory(this.topic));
+    this.#draw();
   }
 
   #link(state) {
