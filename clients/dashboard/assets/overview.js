@@ -1,7 +1,7 @@
 /** The head of a topic: what it is, how far it is, and how it ended. */
 
 import { arrange, h, icon, setAttribute, setText } from './element.js';
-import { bytes, clock, count, percent, statusWords, tone } from './format.js';
+import { bytes, clock, count, duration, percent, statusWords, tone } from './format.js';
 import { isObject } from './story.js';
 import { asText } from './schema.js';
 
@@ -130,7 +130,7 @@ function fact(key, text) {
 
 function figure(key, value) {
   if (/bytes|size/i.test(key)) return bytes(value);
-  if (/(ms|duration)$/i.test(key)) return `${count(Math.round(value))} ms`;
+  if (/(ms|duration)$/i.test(key)) return duration(value);
   return count(value);
 }
 
@@ -151,9 +151,9 @@ function word(value) {
   return `${text} ${count(times)}`;
 }
 
-/** "totalBytes", "total_bytes" -> "Total bytes". */
+/** "totalBytes", "total_bytes" -> "Total bytes"; a unit that the figure itself shows is left out. */
 function label(key) {
-  return statusWords(key.replace(/([a-z])([A-Z])/g, '$1_$2'));
+  return statusWords(key.replace(/([a-z])([A-Z])/g, '$1_$2')).replace(/ ms$/, '');
 }
 
 customElements.define('topic-overview', TopicOverview);
