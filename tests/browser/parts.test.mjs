@@ -143,7 +143,7 @@ describe('a story', () => {
     const story = told(ask('a'), ask('b'), ask('c'));
     const asked = story.openClarifications;
     story.apply(ask('new'));
-    story.keepOpen([{ id: 'a', status: 'pending' }, { clarificationId: 'b', status: 'answered', response: 1 }], asked);
+    story.keepOpen([{ data: { clarificationId: 'a', status: 'pending' } }, { data: { clarificationId: 'b', status: 'answered', response: 1 } }], asked);
     const states = [...story.clarifications.values()].map((each) => each.status);
     assert.deepEqual(states, ['open', 'answered', 'closed', 'open']);
     assert.equal(story.clarifications.get('b').response, 1);

@@ -147,6 +147,13 @@ describe('the stream of a topic', { timeout: 60_000 }, () => {
     assert.equal(waits[0].reason, 'Draining');
   });
 
+  test('waits as long as the gateway asks for', async () => {
+    const before = Date.now();
+    const told = await run([streaming(['retry: 6000\n\n', frame(1)], 'break'), streaming([frame(2)])], ({ items }) => items.length === 2);
+    const { retryAt } = told.states.find((state) => state.name === 'waiting');
+    assert.ok(retryAt - before >= 3_000 && retryAt - Date.now() <= 6_000);
+  });
+
   test('waits longer after each failure, and never in step with others', async () => {
     const told = await run([], ({ states: all }) => all.filter((state) => state.name === 'waiting').length === 8);
     const waits = told.states.filter((state) => state.name === 'waiting');

@@ -15,7 +15,7 @@ const CLARIFICATIONS_MAX = 500;
 const CLOSED = { answered: 'answered', expired: 'expired' };
 
 const STATE_NAMES = new Set(['progress', 'file_processing', 'system_metrics']);
-const TERMINAL_NAMES = new Set(['completed', 'job_completed']);
+const TERMINAL_NAMES = new Set(['completed', 'job_completed', 'cancelled']);
 
 /** The class that the gateway's defaults give an event of this name. */
 export function classOf(name) {
@@ -135,11 +135,11 @@ export class Story {
    * Closes the questions that the gateway no longer holds open: after a gap
    * their answers were among what was missed.
    *
-   * @param {object[]} held as the snapshot lists them
+   * @param {object[]} held the events that asked them, as the snapshot lists them
    * @param {object[]} asked those that were open when the snapshot was asked for
    */
   keepOpen(held, asked) {
-    const byId = new Map(held.map((each) => [String(each.clarificationId ?? each.id), each]));
+    const byId = new Map(held.map(({ data }) => [String(data.clarificationId), data]));
     for (const { id } of asked) {
       const each = this.clarifications.get(id);
       const now = byId.get(id);

@@ -11,6 +11,7 @@ import { SseParser } from './sse.js';
 
 /** The gateway sends a comment every 15 s; silence for longer than this is a dead link. */
 const SILENCE_MAX = 40_000;
+/** Before the first try again, unless the gateway says how long with `retry:`. */
 const BACKOFF_FIRST = 300;
 const BACKOFF_MAX = 10_000;
 /** A connection that lived this long was a good one: the next backoff starts small again. */
@@ -48,6 +49,7 @@ export class TopicStream {
   #listener;
   #cursor = null;
   #attempts = 0;
+  #backoffFirst = BACKOFF_FIRST;
   #opened = 0;
   #stopped = true;
   #abort = null;
@@ -136,6 +138,7 @@ export class TopicStream {
       if (done) return;
       watchdog.feed();
       const frames = parser.push(decoder.decode(value, { stream: true }));
+      this.#backoffFirst = parser.retry ?? this.#backoffFirst;
       const items = frames.map((frame) => this.#take(frame)).filter(Boolean);
       if (items.length > 0 || performance.now() - openedAt > GOOD_AFTER) this.#attempts = 0;
       if (items.length > 0) this.#listener.items(items);
@@ -176,7 +179,7 @@ export class TopicStream {
 
   /** Waits before the next attempt: doubling, capped, with jitter so that a crowd does not return at once. */
   async #pause({ reason, retryAfter }) {
-    const ceiling = Math.min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** this.#attempts);
+    const ceiling = Math.min(BACKOFF_MAX, this.#backoffFirst * 2 ** this.#attempts);
     this.#attempts += 1;
     const delay = retryAfter ?? ceiling / 2 + (Math.random() * ceiling) / 2;
     this.#tell('waiting', { reason, retryAt: Date.now() + delay });

@@ -8,9 +8,12 @@ import { snippets } from './snippets.js';
 
 const REFRESH = 2_000;
 const TIMEOUT = 8_000;
+/** The list says nothing of progress; of so many sessions at a time it is asked for beside it. */
+const PROGRESS_ASKED_MAX = 30;
 
 export class TopicsPage extends HTMLElement {
   #rows = new Map();
+  #progress = new Map();
 
   connectedCallback() {
     this.note = h('p', { class: 'section-note', role: 'status', text: 'Asking the gateway…' });
@@ -41,7 +44,8 @@ export class TopicsPage extends HTMLElement {
       });
       if (!response.ok) throw new Error(`the gateway answered ${response.status}`);
       const page = await response.json();
-      this.#show(page.topics ?? [], Boolean(page.next ?? page.cursor));
+      this.#show(page.topics, Boolean(page.next));
+      await this.#askProgress(page.topics);
     } catch (error) {
       const reason = error instanceof TypeError ? 'the gateway cannot be reached' : error.message;
       setText(this.note, `Not up to date: ${reason}. Trying again.`);
@@ -57,7 +61,9 @@ export class TopicsPage extends HTMLElement {
     if (topics.length === 0 && !this.welcome.firstChild) this.welcome.append(...welcome());
     const names = new Set(topics.map((each) => each.topic));
     for (const name of this.#rows.keys()) {
-      if (!names.has(name)) this.#rows.delete(name);
+      if (names.has(name)) continue;
+      this.#rows.delete(name);
+      this.#progress.delete(name);
     }
     arrange(this.list, topics.map((each) => this.#row(each)));
   }
@@ -68,8 +74,21 @@ export class TopicsPage extends HTMLElement {
       row = new TopicRow(entry.topic);
       this.#rows.set(entry.topic, row);
     }
-    row.show(entry);
+    row.show({ ...entry, ...this.#progress.get(entry.topic)?.known });
     return row.element;
+  }
+
+  /** Asks for the progress of the sessions in which something has happened since. */
+  async #askProgress(topics) {
+    const moved = topics.filter(
+      ({ topic, cursor }) => topic.startsWith('session:') && this.#progress.get(topic)?.cursor !== cursor,
+    );
+    const asked = moved.slice(0, PROGRESS_ASKED_MAX).map(async (entry) => {
+      const known = await progressOf(parseTopic(entry.topic).id);
+      this.#progress.set(entry.topic, { cursor: entry.cursor, known });
+      this.#row(entry);
+    });
+    await Promise.all(asked);
   }
 }
 
@@ -108,11 +127,19 @@ class TopicRow {
     setAttribute(this.bar, 'aria-valuenow', value);
     setAttribute(this.bar, 'class', `bar small ${known ? tone(status) : 'unknown'}`);
     this.fill.style.setProperty('--value', known ? Number(value) : 0);
-    const events = entry.events ?? entry.seq ?? parseCursor(entry.cursor)?.seq;
-    setText(this.events, events === undefined ? '' : plural(events, 'event'));
-    const { subscribers } = entry;
-    setText(this.watching, subscribers === undefined ? '' : `${count(subscribers)} watching`);
+    setText(this.events, plural(parseCursor(entry.cursor)?.seq ?? 0, 'event'));
+    setText(this.watching, `${count(entry.subscribers)} watching`);
   }
+}
+
+async function progressOf(id) {
+  const response = await fetch(`/api/wizard/status/${encodeURIComponent(id)}`, {
+    cache: 'no-store',
+    signal: AbortSignal.timeout(TIMEOUT),
+  });
+  if (!response.ok) return {};
+  const { progress, status } = (await response.json()).data;
+  return { progress, status };
 }
 
 function openForm() {
