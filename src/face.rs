@@ -1,5 +1,6 @@
 //! What clients see. Each face owns its wire types and translates; it keeps no events.
 
+pub(crate) mod dashboard;
 pub mod http;
 pub mod socketio;
 pub mod sse;

@@ -13,9 +13,9 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
 use crate::drain::Drain;
-use crate::face::http;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
+use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::store::Store;
 use crate::wire::{self, Deadline, Outboxes};
@@ -69,7 +69,7 @@ impl Gateway {
             http_metrics,
             Arc::new(registry),
         );
-        let router = http::routes(http);
+        let router = http::routes(http).merge(dashboard::routes());
 
         let face = socketio.clone();
         let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {
