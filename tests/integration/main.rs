@@ -1,2 +1,3 @@
-//! integration
-fn main() {}
+//! The whole of the crate, against the real thing.
+
+mod layers;

@@ -31,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) sid: OnceLock<Box<str>>,
     /// Frees the poll that waits for the engine, or the next one: something is due.
     pub(crate) news: Notify,
+    /// Told when a switch to websocket has succeeded or failed.
+    pub(crate) decided: Notify,
     state: Mutex<State>,
 }
 
@@ -42,6 +44,17 @@ pub(crate) enum Exit {
     WebSocket(Arc<Outbox>),
     /// There is none any more.
     Closed,
+}
+
+/// How far a switch to websocket has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// There is none under way.
+    None,
+    /// The websocket is open.
+    Open,
+    /// The probe was answered: polls are answered at once, so that the client can decide.
+    Answered,
 }
 
 /// What waits for one connection only; it goes out before events.
@@ -64,8 +77,8 @@ pub(crate) struct State {
     pub(crate) is_open: bool,
     /// The CONNECT answer is among the bytes that are about to be handed over.
     pub(crate) is_opening: bool,
-    /// A switch to websocket is being probed: polls are answered at once.
-    pub(crate) is_probing: bool,
+    /// How far a switch to websocket has come.
+    pub(crate) probe: Probe,
     /// The first ping has been held back, or its time is over.
     pub(crate) is_first_ping_past: bool,
     /// The engine is to be told that the client answered the ping.
@@ -106,6 +119,7 @@ impl Link {
             sessions: Arc::clone(sessions),
             sid: OnceLock::new(),
             news: Notify::new(),
+            decided: Notify::new(),
             state: Mutex::new(State {
                 id: ConnectionId::new(),
                 exit: Exit::Polling,
@@ -113,7 +127,7 @@ impl Link {
                 is_joined: false,
                 is_open: false,
                 is_opening: false,
-                is_probing: false,
+                probe: Probe::None,
                 is_first_ping_past: dialect == Dialect::TextEio3,
                 owes_pong: false,
                 attachments: 0,

@@ -1,18 +1,19 @@
 //! Polls: what the engine answers, with the events that are due added to it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode, Uri};
 use http_body_util::Full;
-use std::sync::Arc;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use crate::face::socketio::delivery::PollBody;
 use crate::face::socketio::encode::{self, Dialect};
-use crate::face::socketio::link::{Exit, Link};
+use crate::face::socketio::link::{Exit, Link, Probe};
 use crate::face::socketio::packets::Judgement;
 use crate::face::socketio::request::Refusal;
 use crate::face::socketio::shim::{Engine, Shim, lean};
@@ -23,18 +24,26 @@ const NOOP: &[u8] = b"6";
 /// The packet that closes a session.
 const CLOSE: &[u8] = b"1";
 
+/// How long a poll waits for the decision about an upgrade that is under way.
+const DECISION_MAX: Duration = Duration::from_millis(50);
+
 impl<E: Engine> Shim<E> {
     /// Answers a poll. It waits for the engine or for events, whichever comes first.
     pub(crate) async fn poll(&self, sid: &str, uri: &Uri) -> Result<Response<Body>, Refusal> {
         let Some(link) = self.sessions.get(sid) else {
             return self.farewell(sid);
         };
+        if link.lock().probe != Probe::None {
+            // The client's decision may be on its way already, and decides about this poll.
+            let decided = link.decided.notified();
+            let _ = tokio::time::timeout(DECISION_MAX, decided).await;
+        }
         {
             let state = link.lock();
             if matches!(state.exit, Exit::WebSocket(_)) {
                 return Err(Refusal::BadRequest);
             }
-            if state.is_probing {
+            if state.probe == Probe::Answered {
                 link.news.notify_one();
             }
         }
@@ -105,7 +114,7 @@ impl<E: Engine> Shim<E> {
         }
         Added {
             owes_pong: std::mem::take(&mut state.owes_pong),
-            must_answer: state.is_probing || !matches!(state.exit, Exit::Polling),
+            must_answer: state.probe == Probe::Answered || !matches!(state.exit, Exit::Polling),
             is_doomed: state.close_reason.is_some() && matches!(state.exit, Exit::Closed),
         }
     }

@@ -10,30 +10,46 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::face::socketio::link::{Exit, Link};
+use crate::face::socketio::link::{Exit, Link, Probe};
 use crate::wire::Raw;
 use crate::wire::frame::{self, Head, TEXT};
 
 /// Most bytes of a frame before the upgrade is decided.
 const FRAME_BYTES_MAX: u64 = 1024;
 
-/// Answers the probe and waits for the client's decision, at most `limit`. Returns the socket, to
-/// be read from the start of the probe; nothing when the upgrade failed, and the socket is closed.
-pub(crate) async fn converse(mut raw: Raw, link: &Arc<Link>, limit: Duration) -> Option<Raw> {
-    {
+/// An upgrade under way; at most one a session. Dropped, it has failed, and polling goes on.
+pub(crate) struct Upgrading {
+    link: Arc<Link>,
+}
+
+impl Upgrading {
+    /// Begins the upgrade of a session; nothing if it is on a websocket already or one is under
+    /// way. Called before the client hears of its websocket: whatever it sends next comes after.
+    pub(crate) fn begin(link: &Arc<Link>) -> Option<Self> {
         let mut state = link.lock();
-        if state.is_probing || !matches!(state.exit, Exit::Polling) {
-            return None;
+        let may_begin = state.probe == Probe::None && matches!(state.exit, Exit::Polling);
+        if may_begin {
+            state.probe = Probe::Open;
         }
-        state.is_probing = true;
+        may_begin.then(|| Self {
+            link: Arc::clone(link),
+        })
     }
-    let decided = tokio::time::timeout(limit, decide(&mut raw, link)).await;
-    if let Ok(Some(rest)) = decided {
-        raw.early = rest;
-        return Some(raw);
+
+    /// Answers the probe and waits for the client's decision, at most `limit`. Returns the socket,
+    /// to be read from the start of the probe; nothing when the upgrade failed.
+    pub(crate) async fn converse(&self, mut raw: Raw, limit: Duration) -> Option<Raw> {
+        let decided = tokio::time::timeout(limit, decide(&mut raw, &self.link)).await;
+        raw.early = decided.ok().flatten()?;
+        Some(raw)
     }
-    link.lock().is_probing = false;
-    None
+}
+
+impl Drop for Upgrading {
+    fn drop(&mut self) {
+        self.link.lock().probe = Probe::None;
+        self.link.decided.notify_waiters();
+    }
 }
 
 /// Reads `2probe`, answers `3probe`, frees the waiting poll, reads `5`. Returns what the engine is
@@ -48,6 +64,7 @@ async fn decide(raw: &mut Raw, link: &Arc<Link>) -> Option<Bytes> {
         .await
         .ok()?;
     // A poll that waits is answered now: the client stops polling before it decides.
+    link.lock().probe = Probe::Answered;
     link.news.notify_one();
     if next_text(raw, &mut read).await? != b"5"[..] {
         return None;

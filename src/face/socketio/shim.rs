@@ -18,9 +18,10 @@ use crate::drain::Drain;
 use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::frames::Frames;
 use crate::face::socketio::link::{Exit, Link};
+use crate::face::socketio::polling;
+use crate::face::socketio::probe::Upgrading;
 use crate::face::socketio::request::{Protocol, Query, Refusal, Transport};
 use crate::face::socketio::sessions::Sessions;
-use crate::face::socketio::{polling, probe};
 use crate::wire::{self, DeadlineError, Outboxes, Stream, Upgrade, UpgradeError};
 
 /// What an engine answered.
@@ -197,13 +198,15 @@ impl<E: Engine> Shim<E> {
         let link = self.sessions.get(sid).ok_or(Refusal::SessionUnknown)?;
         let (upgrade, response) = accept(request)?;
         let (shim, request) = (self.clone(), lean(Method::GET, uri, &link, ()));
+        let upgrading = Upgrading::begin(&link);
         self.wire.drain.spawn(async move {
             let Some(raw) = upgrade.raw().await else {
                 return;
             };
             // A session that has its websocket already gets no second one: it is closed at once.
+            let Some(upgrading) = upgrading else { return };
             let limit = shim.settings.upgrade_timeout;
-            if let Some(raw) = probe::converse(raw, &link, limit).await {
+            if let Some(raw) = upgrading.converse(raw, limit).await {
                 link.lock().swallows_probe = true;
                 shim.hand_over(raw, &link, request);
             }
@@ -223,7 +226,6 @@ impl<E: Engine> Shim<E> {
         {
             let mut state = link.lock();
             state.exit = Exit::WebSocket(Arc::clone(stream.outbox()));
-            state.is_probing = false;
             link.deliver(&mut state);
         }
         self.engine.take(stream, request);
