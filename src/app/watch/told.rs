@@ -25,8 +25,8 @@ pub(super) enum Told {
 pub(super) fn tell(name: &str, data: &Value) -> Told {
     match name {
         "progress" => progress(data),
-        "model_result" => Told::Line(model_result(data)),
-        "clarification" => Told::Line(clarification(data)),
+        "model_result" if data.is_object() => Told::Line(model_result(data)),
+        "clarification" if data.is_object() => Told::Line(clarification(data)),
         _ => Told::Line(format!("{name}: {}", brief(told(name, data)))),
     }
 }
@@ -168,6 +168,7 @@ mod tests {
             ),
             ("error", json!({"error": "disk full"}), "error: disk full"),
             ("anything", json!(5), "anything: 5"),
+            ("model_result", json!(5), "model_result: 5"),
         ] {
             assert_eq!(tell(name, &data), Told::Line(line.to_owned()));
         }
