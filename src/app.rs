@@ -3,5 +3,18 @@
 //! This is the top floor: it may use every part, and no part knows it. It alone reads files and
 //! the environment, prints to the terminal, and decides the exit code.
 
+pub mod cli;
 pub mod config;
 pub mod gateway;
+
+mod bench;
+mod client;
+mod demo;
+mod exit;
+mod publish;
+mod screen;
+mod serve;
+mod telemetry;
+mod watch;
+
+pub use self::exit::run;

@@ -114,6 +114,12 @@ impl Config {
 }
 
 impl Loaded {
+    /// Whether a user set a key.
+    pub fn is_set(&self, key: &[&str]) -> bool {
+        let key: Vec<String> = key.iter().map(|part| (*part).to_owned()).collect();
+        self.origins.contains_key(&key)
+    }
+
     /// The configuration as TOML; what differs from the defaults says where it came from.
     pub fn to_toml(&self) -> String {
         print::to_toml(&self.config, &self.origins)

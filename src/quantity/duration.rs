@@ -90,7 +90,6 @@ pub mod option {
     ///
     /// # Errors
     /// The serializer's own.
-    #[expect(clippy::ref_option, reason = "serde gives the field by reference")]
     pub fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,

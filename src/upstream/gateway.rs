@@ -6,10 +6,12 @@
 
 mod error;
 mod follow;
+mod poll;
 mod sse;
 
 pub use self::error::Error;
 pub use self::follow::{Follow, Followed};
+pub use self::poll::SEPARATOR;
 pub use self::sse::{Parser, SseEvent};
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What a configuration is made from, besides the embedded defaults.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// The user's wishes, before anybody has looked at them.
@@ -19,11 +19,26 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Sources that hold the environment of this process.
+    /// Sources that hold the environment of this process, and the file that it names.
     pub fn of_process() -> Self {
-        Self {
+        let mut sources = Self {
             environment: std::env::vars_os().collect(),
             ..Self::default()
-        }
+        };
+        sources.file = sources.variable("TIDINGS_CONFIG").map(PathBuf::from);
+        sources
+    }
+
+    /// The gateway that client commands talk to, if the environment names one.
+    pub fn url(&self) -> Option<String> {
+        self.variable("TIDINGS_URL")
+            .map(|url| url.to_string_lossy().into_owned())
+    }
+
+    fn variable(&self, name: &str) -> Option<&OsStr> {
+        let found = self.environment.iter().find(|(key, _)| key == name);
+        found
+            .map(|(_, value)| value.as_os_str())
+            .filter(|value| !value.is_empty())
     }
 }
