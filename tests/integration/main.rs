@@ -1,2 +1,3 @@
-//! integration
-fn main() {}
+//! The gateway, whole or by faces, as its clients see it.
+
+mod http;
