@@ -141,7 +141,10 @@ impl Hub {
                 answered_by: by.to_owned(),
             };
             let draft = ending(question, "answered", Some(&answer))?;
-            let (bytes, max) = (draft.payload_bytes(), self.0.config.payload_bytes_max.bytes());
+            let (bytes, max) = (
+                draft.payload_bytes(),
+                self.0.config.payload_bytes_max.bytes(),
+            );
             if bytes > max {
                 return Err(AnswerError::TooBig { bytes, max });
             }

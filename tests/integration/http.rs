@@ -3,6 +3,7 @@
 mod batch;
 mod clarification;
 mod cloud_events;
+mod docs;
 mod operations;
 mod publish;
 mod read;
@@ -85,7 +86,11 @@ impl Face {
             metrics,
             Arc::new(registry),
         );
-        Self { router: http::routes(state), hub, drain }
+        Self {
+            router: http::routes(state),
+            hub,
+            drain,
+        }
     }
 
     async fn send(&self, request: Request<Body>) -> axum::response::Response {
@@ -95,7 +100,11 @@ impl Face {
     async fn call(&self, request: Request<Body>) -> Answer {
         let (parts, body) = self.send(request).await.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -108,20 +117,30 @@ impl Face {
     }
 
     async fn post_as(&self, path: &str, media: &str, body: &str) -> Answer {
-        self.call(request(Method::POST, path, &[("content-type", media)], body)).await
+        self.call(request(
+            Method::POST,
+            path,
+            &[("content-type", media)],
+            body,
+        ))
+        .await
     }
 
     /// Publishes an event that must be taken.
     async fn publish(&self, topic: &str, name: &str, data: Value) -> Value {
         let body = serde_json::json!({ "name": name, "data": data }).to_string();
-        let answer = self.post(&format!("/v1/topics/{topic}/events"), &body).await;
+        let answer = self
+            .post(&format!("/v1/topics/{topic}/events"), &body)
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.json()
     }
 
     /// All events of a topic, oldest first.
     async fn events(&self, topic: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/v1/topics/{topic}/events?limit=1000")).await;
+        let answer = self
+            .get(&format!("/v1/topics/{topic}/events?limit=1000"))
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.json()["events"].as_array().unwrap().clone()
     }
@@ -129,8 +148,7 @@ impl Face {
 
 impl Answer {
     fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
     }
 
     fn text(&self) -> String {
@@ -138,20 +156,35 @@ impl Answer {
     }
 
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// Checks that this is a problem with a status and a code, and returns it.
     #[track_caller]
     fn problem(&self, status: u16, code: &str) -> Value {
-        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
         let problem = self.json();
-        assert_eq!((self.status.as_u16(), &problem["code"]), (status, &code.into()), "{problem}");
+        assert_eq!(
+            (self.status.as_u16(), &problem["code"]),
+            (status, &code.into()),
+            "{problem}"
+        );
         assert_eq!(problem["status"], status);
         assert_eq!(problem["type"], format!("urn:tidings:problem:{code}"));
         assert_eq!(problem["request_id"], self.header("x-request-id"));
         for member in ["title", "detail"] {
-            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+            assert!(
+                problem[member]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{problem}"
+            );
         }
         problem
     }

@@ -42,17 +42,29 @@ async fn the_first_of_two_answers_wins_and_the_worker_gets_it() {
     assert_eq!(won.json(), json!({"success": true, "data": data}));
     assert_eq!(lost.status, StatusCode::CONFLICT);
     let lost = lost.json();
-    assert!(lost["error"].as_str().unwrap().contains("was answered at"), "{lost}");
+    assert!(
+        lost["error"].as_str().unwrap().contains("was answered at"),
+        "{lost}"
+    );
 
     assert_eq!(answer.status, StatusCode::OK);
     let answer = answer.json();
-    assert_eq!((&answer["clarificationId"], &answer["response"]), (&json!("q"), &json!(response)));
-    assert_eq!((&answer["answeredAt"], &answer["answeredBy"]), (&lost["answeredAt"], &json!("user")));
+    assert_eq!(
+        (&answer["clarificationId"], &answer["response"]),
+        (&json!("q"), &json!(response))
+    );
+    assert_eq!(
+        (&answer["answeredAt"], &answer["answeredBy"]),
+        (&lost["answeredAt"], &json!("user"))
+    );
     assert_eq!(face.get(ANSWER).await.json(), answer);
 
     let events = face.events("session:a").await;
     assert_eq!(events.len(), 2);
-    assert_eq!((&events[1]["name"], &events[1]["data"]["status"]), (&json!("clarification"), &json!("answered")));
+    assert_eq!(
+        (&events[1]["name"], &events[1]["data"]["status"]),
+        (&json!("clarification"), &json!("answered"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,9 +74,15 @@ async fn an_open_question_is_204_after_the_wait() {
     assert_eq!(face.get(ANSWER).await.status, StatusCode::NO_CONTENT);
     let began = tokio::time::Instant::now();
     let answer = face.get(&format!("{ANSWER}?wait=30s")).await;
-    assert_eq!((answer.status, began.elapsed().as_secs()), (StatusCode::NO_CONTENT, 30));
+    assert_eq!(
+        (answer.status, began.elapsed().as_secs()),
+        (StatusCode::NO_CONTENT, 30)
+    );
     let answer = face.get(&format!("{ANSWER}?wait=2h")).await;
-    assert_eq!((answer.status, began.elapsed().as_secs()), (StatusCode::NO_CONTENT, 90));
+    assert_eq!(
+        (answer.status, began.elapsed().as_secs()),
+        (StatusCode::NO_CONTENT, 90)
+    );
 }
 
 #[tokio::test]
@@ -82,20 +100,34 @@ async fn at_expiry_the_default_is_the_answer() {
     let at = after(Duration::from_secs(20));
     ask(&face, json!({"expiresAt": at, "default": {"choice": 1}})).await;
     let answer = face.get(&format!("{ANSWER}?wait=30s")).await.json();
-    assert_eq!((&answer["response"], &answer["answeredBy"]), (&json!({"choice": 1}), &json!("default")));
-    assert_eq!(respond(&face, json!("late")).await.status, StatusCode::CONFLICT);
+    assert_eq!(
+        (&answer["response"], &answer["answeredBy"]),
+        (&json!({"choice": 1}), &json!("default"))
+    );
+    assert_eq!(
+        respond(&face, json!("late")).await.status,
+        StatusCode::CONFLICT
+    );
     let last = face.events("session:a").await.pop().unwrap();
-    assert_eq!((&last["data"]["status"], &last["data"]["answeredBy"]), (&json!("answered"), &json!("default")));
+    assert_eq!(
+        (&last["data"]["status"], &last["data"]["answeredBy"]),
+        (&json!("answered"), &json!("default"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_a_default_it_is_gone() {
     let face = Face::new();
     ask(&face, json!({"expiresAt": after(Duration::from_secs(20))})).await;
-    face.get(&format!("{ANSWER}?wait=30s")).await.problem(410, "clarification_expired");
+    face.get(&format!("{ANSWER}?wait=30s"))
+        .await
+        .problem(410, "clarification_expired");
     let late = respond(&face, json!("late")).await;
     assert_eq!(late.status, StatusCode::GONE);
-    assert_eq!(late.json(), json!({"error": "the clarification has expired"}));
+    assert_eq!(
+        late.json(),
+        json!({"error": "the clarification has expired"})
+    );
 }
 
 #[tokio::test]
@@ -105,7 +137,10 @@ async fn an_answer_must_match_the_schema() {
     for wrong in [json!("one"), json!(0), json!(null)] {
         let answer = respond(&face, wrong).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-        assert!(answer.json()["error"].as_str().unwrap().contains("schema"), "{answer:?}");
+        assert!(
+            answer.json()["error"].as_str().unwrap().contains("schema"),
+            "{answer:?}"
+        );
     }
     assert_eq!(respond(&face, json!(1)).await.status, StatusCode::OK);
 }
@@ -116,13 +151,18 @@ async fn null_is_an_answer_too() {
     ask(&face, json!({})).await;
     assert_eq!(respond(&face, json!(null)).await.status, StatusCode::OK);
     let answer = face.get(ANSWER).await;
-    assert_eq!((answer.status, &answer.json()["response"]), (StatusCode::OK, &json!(null)));
+    assert_eq!(
+        (answer.status, &answer.json()["response"]),
+        (StatusCode::OK, &json!(null))
+    );
 }
 
 #[tokio::test]
 async fn a_question_without_id_gets_one() {
     let face = Face::new();
-    let receipt = face.publish("session:a", "clarification", json!({"question": "?"})).await;
+    let receipt = face
+        .publish("session:a", "clarification", json!({"question": "?"}))
+        .await;
     let id = receipt["id"].as_str().unwrap();
     let body = json!({"sessionId": "a", "clarificationId": id, "response": 1}).to_string();
     assert_eq!(face.post(RESPOND, &body).await.status, StatusCode::OK);

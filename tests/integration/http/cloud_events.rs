@@ -17,7 +17,11 @@ fn event() -> Value {
 }
 
 async fn binary(face: &Face, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let mut all = vec![("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/w")];
+    let mut all = vec![
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-source", "/w"),
+    ];
     all.extend_from_slice(headers);
     face.call(request(Method::POST, path, &all, body)).await
 }
@@ -27,10 +31,16 @@ async fn a_structured_event_is_published_once() {
     let face = Face::new();
     for path in ["/v1/events", EVENTS, "/v1/events"] {
         let answer = face.post_as(path, STRUCTURED, &event().to_string()).await;
-        assert_eq!((answer.status, &answer.json()["seq"]), (StatusCode::OK, &json!(1)));
+        assert_eq!(
+            (answer.status, &answer.json()["seq"]),
+            (StatusCode::OK, &json!(1))
+        );
     }
     let events = face.events("session:a").await;
-    assert_eq!((&events[0]["name"], &events[0]["class"]), (&json!("progress"), &json!("state")));
+    assert_eq!(
+        (&events[0]["name"], &events[0]["class"]),
+        (&json!("progress"), &json!("state"))
+    );
     assert_eq!(events[0]["data"]["progress"], 5);
 }
 
@@ -40,7 +50,9 @@ async fn a_structured_event_may_carry_bytes() {
     let mut event = event();
     event.as_object_mut().unwrap().remove("data");
     event["data_base64"] = json!("AAE=");
-    let answer = face.post_as("/v1/events", STRUCTURED, &event.to_string()).await;
+    let answer = face
+        .post_as("/v1/events", STRUCTURED, &event.to_string())
+        .await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(face.events("session:a").await[0]["data_base64"], "AAE=");
 }
@@ -54,9 +66,14 @@ async fn a_batch_has_a_result_for_each() {
     other["id"] = json!("2");
     let batch = json!([event(), broken, other]).to_string();
     for path in ["/v1/events", EVENTS] {
-        let answer = face.post_as(path, "application/cloudevents-batch+json", &batch).await;
+        let answer = face
+            .post_as(path, "application/cloudevents-batch+json", &batch)
+            .await;
         let answers = answer.json();
-        assert_eq!((&answers[0]["seq"], &answers[2]["seq"]), (&json!(1), &json!(2)));
+        assert_eq!(
+            (&answers[0]["seq"], &answers[2]["seq"]),
+            (&json!(1), &json!(2))
+        );
         assert_eq!(answers[1]["code"], "cloud_event_invalid");
     }
 }
@@ -76,11 +93,14 @@ async fn binary_mode_keeps_what_the_data_is() {
             .call(request(
                 Method::POST,
                 "/v1/events",
-                &[&headers[..], &[
-                    ("ce-specversion", "1.0"),
-                    ("ce-source", "/w"),
-                    ("ce-subject", "room:a"),
-                ]]
+                &[
+                    &headers[..],
+                    &[
+                        ("ce-specversion", "1.0"),
+                        ("ce-source", "/w"),
+                        ("ce-subject", "room:a"),
+                    ],
+                ]
                 .concat(),
                 body,
             ))
@@ -111,15 +131,27 @@ async fn what_is_no_cloud_event_is_refused() {
         for (name, value) in change.as_object().unwrap() {
             event[name] = value.clone();
         }
-        let answer = face.post_as("/v1/events", STRUCTURED, &event.to_string()).await;
+        let answer = face
+            .post_as("/v1/events", STRUCTURED, &event.to_string())
+            .await;
         let problem = answer.problem(422, "cloud_event_invalid");
-        assert!(problem["detail"].as_str().unwrap().contains(says), "{problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains(says),
+            "{problem}"
+        );
     }
     let mut wrong = event();
     wrong["subject"] = json!("nonsense");
-    let answer = face.post_as("/v1/events", STRUCTURED, &wrong.to_string()).await;
+    let answer = face
+        .post_as("/v1/events", STRUCTURED, &wrong.to_string())
+        .await;
     answer.problem(422, "topic_invalid");
-    let answer = binary(&face, EVENTS, &[("content-type", STRUCTURED), ("ce-type", "a")], "{}");
+    let answer = binary(
+        &face,
+        EVENTS,
+        &[("content-type", STRUCTURED), ("ce-type", "a")],
+        "{}",
+    );
     answer.await.problem(422, "cloud_event_invalid");
     let answer = binary(&face, EVENTS, &[("ce-type", "a b")], "{}").await;
     answer.problem(422, "event_name_invalid");

@@ -20,11 +20,20 @@ async fn health_and_version_are_json() {
     let face = Face::new();
     face.publish("session:a", "a", json!({})).await;
     let health = face.get("/health").await.json();
-    assert_eq!((&health["status"], &health["topics"]), (&json!("ok"), &json!(1)));
-    assert_eq!((&health["subscriptions"], &health["uptime_seconds"]), (&json!(0), &json!(0)));
+    assert_eq!(
+        (&health["status"], &health["topics"]),
+        (&json!("ok"), &json!(1))
+    );
+    assert_eq!(
+        (&health["subscriptions"], &health["uptime_seconds"]),
+        (&json!(0), &json!(0))
+    );
     assert!(health["store"]["bytes"].as_u64() > Some(0));
     let version = face.get("/version").await.json();
-    assert_eq!(version, json!({"name": "tidings", "version": env!("CARGO_PKG_VERSION")}));
+    assert_eq!(
+        version,
+        json!({"name": "tidings", "version": env!("CARGO_PKG_VERSION")})
+    );
 }
 
 #[tokio::test]
@@ -33,7 +42,11 @@ async fn what_happens_is_counted() {
     face.publish("session:a", "a", json!({})).await;
     face.get("/nothing").await;
     let answer = face.get("/metrics").await;
-    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("application/openmetrics-text")
+    );
     let text = answer.text();
     for line in [
         "tidings_events_total{class=\"fact\"} 1",

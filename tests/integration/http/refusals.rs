@@ -17,16 +17,46 @@ async fn a_publish_is_refused_with_what_is_wrong() {
         (r#"{"name":"a","nam":1}"#, 422, "shape", "`nam`"),
         (r#"{"name":7}"#, 422, "shape", "`name`"),
         (r#"{"data":{}}"#, 422, "shape", "missing field `name`"),
-        (r#"{"name":""}"#, 422, "event_name_invalid", "starts with a letter"),
-        (r#"{"name":"connect"}"#, 422, "event_name_invalid", "`connect` is reserved"),
+        (
+            r#"{"name":""}"#,
+            422,
+            "event_name_invalid",
+            "starts with a letter",
+        ),
+        (
+            r#"{"name":"connect"}"#,
+            422,
+            "event_name_invalid",
+            "`connect` is reserved",
+        ),
         (r#"{"name":"_a"}"#, 422, "event_name_invalid", "reserved"),
-        (r#"{"name":"a","data":{"_seq":1}}"#, 422, "payload_invalid", "`_seq`"),
-        (r#"{"name":"a","data":{"sessionId":"b"}}"#, 422, "payload_invalid", "`b`"),
-        (r#"{"name":"a","data":{"sessionId":5}}"#, 422, "payload_invalid", "must be a string"),
+        (
+            r#"{"name":"a","data":{"_seq":1}}"#,
+            422,
+            "payload_invalid",
+            "`_seq`",
+        ),
+        (
+            r#"{"name":"a","data":{"sessionId":"b"}}"#,
+            422,
+            "payload_invalid",
+            "`b`",
+        ),
+        (
+            r#"{"name":"a","data":{"sessionId":5}}"#,
+            422,
+            "payload_invalid",
+            "must be a string",
+        ),
         (r#"{"name":"a","class":"x"}"#, 422, "shape", "`x`"),
         (r#"{"name":"a","attempt":0}"#, 422, "shape", "`attempt`"),
         (r#"{"name":"a","data_base64":"*"}"#, 422, "shape", "base64"),
-        (r#"{"name":"clarification","data":5}"#, 422, "clarification_invalid", "object"),
+        (
+            r#"{"name":"clarification","data":5}"#,
+            422,
+            "clarification_invalid",
+            "object",
+        ),
         (
             r#"{"name":"clarification","data":{"question":"?","expiresAt":"soon"}}"#,
             422,
@@ -41,10 +71,19 @@ async fn a_publish_is_refused_with_what_is_wrong() {
         ),
     ] {
         let problem = face.post(EVENTS, body).await.problem(status, code);
-        assert!(problem["detail"].as_str().unwrap().contains(says), "{body}: {problem}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains(says),
+            "{body}: {problem}"
+        );
     }
-    let deep = format!(r#"{{"name":"a","data":{}{}}}"#, "[".repeat(70), "]".repeat(70));
-    face.post(EVENTS, &deep).await.problem(422, "payload_invalid");
+    let deep = format!(
+        r#"{{"name":"a","data":{}{}}}"#,
+        "[".repeat(70),
+        "]".repeat(70)
+    );
+    face.post(EVENTS, &deep)
+        .await
+        .problem(422, "payload_invalid");
     let long = format!(r#"{{"name":"a","key":"{}"}}"#, "k".repeat(129));
     face.post(EVENTS, &long).await.problem(422, "shape");
     assert!(face.hub.topic(&"session:a".parse().unwrap()).is_none());
@@ -62,13 +101,24 @@ async fn topics_are_refused_by_name() {
         ("session:%C3%A9", "not allowed"),
         ("job:scan", "reserved"),
     ] {
-        let answer = face.post(&format!("/v1/topics/{topic}/events"), r#"{"name":"a"}"#).await;
+        let answer = face
+            .post(&format!("/v1/topics/{topic}/events"), r#"{"name":"a"}"#)
+            .await;
         let problem = answer.problem(422, "topic_invalid");
-        assert!(problem["detail"].as_str().unwrap().contains(says), "{topic}: {problem}");
-        face.get(&format!("/v1/topics/{topic}")).await.problem(422, "topic_invalid");
-        face.get(&format!("/v1/topics/{topic}/events")).await.problem(422, "topic_invalid");
+        assert!(
+            problem["detail"].as_str().unwrap().contains(says),
+            "{topic}: {problem}"
+        );
+        face.get(&format!("/v1/topics/{topic}"))
+            .await
+            .problem(422, "topic_invalid");
+        face.get(&format!("/v1/topics/{topic}/events"))
+            .await
+            .problem(422, "topic_invalid");
     }
-    face.get("/v1/topics/session:%FF").await.problem(422, "topic_invalid");
+    face.get("/v1/topics/session:%FF")
+        .await
+        .problem(422, "topic_invalid");
 }
 
 #[tokio::test]
@@ -77,7 +127,9 @@ async fn what_is_unknown_is_404() {
     face.get("/nothing/here").await.problem(404, "path_unknown");
     face.get("/").await.problem(404, "path_unknown");
     for path in ["", "/events", "/subscribers"] {
-        face.get(&format!("/v1/topics/session:x{path}")).await.problem(404, "topic_unknown");
+        face.get(&format!("/v1/topics/session:x{path}"))
+            .await
+            .problem(404, "topic_unknown");
     }
     let path = "/v1/topics/session:x/clarifications/q/answer";
     face.get(path).await.problem(404, "clarification_unknown");
@@ -103,13 +155,27 @@ async fn a_wrong_method_is_told_the_right_ones() {
 #[tokio::test]
 async fn bodies_of_another_type_are_refused() {
     let face = Face::new();
-    for media in ["text/plain", "application/x-www-form-urlencoded", "application/x-ndjson"] {
+    for media in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/x-ndjson",
+    ] {
         let answer = face.post_as(EVENTS, media, r#"{"name":"a"}"#).await;
         let problem = answer.problem(415, "media_type");
-        assert!(problem["detail"].as_str().unwrap().contains("application/json"));
+        assert!(
+            problem["detail"]
+                .as_str()
+                .unwrap()
+                .contains("application/json")
+        );
     }
-    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
-    let answer = face.call(request(Method::POST, EVENTS, &headers, "{}")).await;
+    let headers = [
+        ("content-type", "application/json"),
+        ("content-encoding", "gzip"),
+    ];
+    let answer = face
+        .call(request(Method::POST, EVENTS, &headers, "{}"))
+        .await;
     answer.problem(415, "media_type");
 }
 
@@ -120,14 +186,21 @@ async fn what_is_too_large_is_413() {
         parts.hub.payload_bytes_max = "1KiB".parse().unwrap();
     });
     let body = |bytes: usize| format!(r#"{{"name":"a","data":"{}"}}"#, "x".repeat(bytes));
-    face.post(EVENTS, &body(1500)).await.problem(413, "payload_too_large");
-    face.post(EVENTS, &body(3000)).await.problem(413, "body_too_large");
+    face.post(EVENTS, &body(1500))
+        .await
+        .problem(413, "payload_too_large");
+    face.post(EVENTS, &body(3000))
+        .await
+        .problem(413, "body_too_large");
     assert_eq!(face.post(EVENTS, &body(900)).await.status, StatusCode::OK);
     let asked = json!({"question": "?", "clarificationId": "q"});
     face.publish("session:a", "clarification", asked).await;
     for bytes in [1200, 3000] {
-        let answer = json!({"sessionId": "a", "clarificationId": "q", "response": "x".repeat(bytes)});
-        let answer = face.post("/api/wizard/clarifications/respond", &answer.to_string()).await;
+        let answer =
+            json!({"sessionId": "a", "clarificationId": "q", "response": "x".repeat(bytes)});
+        let answer = face
+            .post("/api/wizard/clarifications/respond", &answer.to_string())
+            .await;
         assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     }
 }
@@ -136,11 +209,20 @@ async fn what_is_too_large_is_413() {
 async fn full_bounds_say_when_to_come_back() {
     let face = Face::with(|parts| parts.hub.topics_max = 1);
     face.publish("session:a", "a", json!({})).await;
-    let answer = face.post("/v1/topics/session:b/events", r#"{"name":"a"}"#).await;
+    let answer = face
+        .post("/v1/topics/session:b/events", r#"{"name":"a"}"#)
+        .await;
     answer.problem(503, "topics_full");
     assert_eq!(answer.header("retry-after"), "30");
     let sse = [("accept", "text/event-stream")];
-    let answer = face.call(request(Method::GET, "/v1/topics/session:b/events", &sse, "")).await;
+    let answer = face
+        .call(request(
+            Method::GET,
+            "/v1/topics/session:b/events",
+            &sse,
+            "",
+        ))
+        .await;
     answer.problem(503, "topics_full");
 
     let face = Face::with(|parts| parts.store.bytes_max = "1B".parse().unwrap());
@@ -167,11 +249,21 @@ async fn queries_and_cursors_are_refused_by_name() {
         ("reverse=maybe", "query_invalid", "true"),
         ("since=x", "cursor_invalid", "<epoch>:<seq>"),
     ] {
-        let problem = face.get(&format!("{EVENTS}?{query}")).await.problem(422, code);
-        assert!(problem["detail"].as_str().unwrap().contains(says), "{query}: {problem}");
+        let problem = face
+            .get(&format!("{EVENTS}?{query}"))
+            .await
+            .problem(422, code);
+        assert!(
+            problem["detail"].as_str().unwrap().contains(says),
+            "{query}: {problem}"
+        );
     }
-    face.get("/v1/topics?kind=stream").await.problem(422, "topic_invalid");
-    face.get("/v1/topics?limit=0").await.problem(422, "query_invalid");
+    face.get("/v1/topics?kind=stream")
+        .await
+        .problem(422, "topic_invalid");
+    face.get("/v1/topics?limit=0")
+        .await
+        .problem(422, "query_invalid");
     let path = "/v1/topics/session:a/clarifications/q/answer?wait=long";
     face.get(path).await.problem(422, "query_invalid");
     let sse = [("accept", "text/event-stream")];
@@ -189,7 +281,12 @@ async fn nothing_that_fits_is_406() {
     let headers = [("accept", "text/html, application/xml;q=0.9")];
     let answer = face.call(request(Method::GET, EVENTS, &headers, "")).await;
     let problem = answer.problem(406, "not_acceptable");
-    assert!(problem["detail"].as_str().unwrap().contains("text/event-stream"));
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("text/event-stream")
+    );
 }
 
 #[tokio::test]
@@ -197,7 +294,11 @@ async fn a_question_is_asked_once() {
     let face = Face::new();
     let body = r#"{"name":"clarification","data":{"question":"?","clarificationId":"q"}}"#;
     assert_eq!(face.post(EVENTS, body).await.status, StatusCode::OK);
-    face.post(EVENTS, body).await.problem(409, "clarification_known");
+    face.post(EVENTS, body)
+        .await
+        .problem(409, "clarification_known");
     let null = r#"{"name":"clarification","data":{"question":"?","clarificationId":null}}"#;
-    face.post(EVENTS, null).await.problem(422, "clarification_invalid");
+    face.post(EVENTS, null)
+        .await
+        .problem(422, "clarification_invalid");
 }

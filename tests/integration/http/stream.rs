@@ -28,7 +28,11 @@ impl Reading {
         let response = face.send(request(Method::GET, path, headers, "")).await;
         assert_eq!(response.status(), StatusCode::OK);
         let (parts, body) = response.into_parts();
-        Self { headers: parts.headers, body, text: String::new() }
+        Self {
+            headers: parts.headers,
+            body,
+            text: String::new(),
+        }
     }
 
     async fn sse(face: &Face, path: &str) -> Self {
@@ -39,8 +43,14 @@ impl Reading {
     async fn until(&mut self, wanted: &str) -> String {
         let reading = async {
             while !self.text.contains(wanted) {
-                let frame = self.body.frame().await.expect("the stream goes on").unwrap();
-                self.text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+                let frame = self
+                    .body
+                    .frame()
+                    .await
+                    .expect("the stream goes on")
+                    .unwrap();
+                self.text
+                    .push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
             }
         };
         let ended = tokio::time::timeout(DEADLINE, reading).await;
@@ -73,8 +83,11 @@ fn parsed(text: &str) -> Vec<(String, String, Value)> {
 #[tokio::test]
 async fn a_stream_begins_with_the_snapshot_and_goes_live() {
     let face = Face::new();
-    let first = face.publish("session:a", "progress", json!({"progress": 1})).await;
-    face.publish("session:a", "progress", json!({"progress": 2})).await;
+    let first = face
+        .publish("session:a", "progress", json!({"progress": 1}))
+        .await;
+    face.publish("session:a", "progress", json!({"progress": 2}))
+        .await;
     let mut stream = Reading::sse(&face, EVENTS).await;
     assert_eq!(stream.headers["content-type"], "text/event-stream");
     assert_eq!(stream.headers["cache-control"], "no-store");
@@ -82,12 +95,22 @@ async fn a_stream_begins_with_the_snapshot_and_goes_live() {
     assert!(text.starts_with("retry: 1000\n\n"), "{text}");
     let events = parsed(&text);
     let epoch = first["epoch"].as_str().unwrap();
-    assert_eq!((events[0].0.as_str(), events[0].1.as_str()), (&*format!("{epoch}:2"), "progress"));
-    assert_eq!((&events[0].2["progress"], &events[0].2["_replayed"]), (&json!(2), &json!(true)));
+    assert_eq!(
+        (events[0].0.as_str(), events[0].1.as_str()),
+        (&*format!("{epoch}:2"), "progress")
+    );
+    assert_eq!(
+        (&events[0].2["progress"], &events[0].2["_replayed"]),
+        (&json!(2), &json!(true))
+    );
 
-    face.publish("session:a", "completed", json!({"result": 1})).await;
+    face.publish("session:a", "completed", json!({"result": 1}))
+        .await;
     let events = parsed(&stream.until("completed").await);
-    assert_eq!((events[0].0.as_str(), &events[0].2["result"]), (&*format!("{epoch}:3"), &json!(1)));
+    assert_eq!(
+        (events[0].0.as_str(), &events[0].2["result"]),
+        (&*format!("{epoch}:3"), &json!(1))
+    );
     assert!(events[0].2.get("_replayed").is_none());
 }
 
@@ -98,7 +121,9 @@ async fn a_stream_waits_for_a_topic_that_nobody_has_published_to() {
     stream.until("retry:").await;
     face.publish("session:a", "note", json!({})).await;
     stream.until("event: note").await;
-    face.get("/v1/topics/session:b").await.problem(404, "topic_unknown");
+    face.get("/v1/topics/session:b")
+        .await
+        .problem(404, "topic_unknown");
 }
 
 #[tokio::test]
@@ -112,32 +137,54 @@ async fn a_stream_resumes_after_its_last_event() {
     let path = format!("{EVENTS}?since={epoch}:1");
     let mut stream = Reading::sse(&face, &path).await;
     let seen = parsed(&stream.until("\"n\":5").await);
-    assert_eq!(seen.iter().map(|event| event.2["n"].clone()).collect::<Vec<_>>(), [2, 3, 4, 5]);
+    assert_eq!(
+        seen.iter()
+            .map(|event| event.2["n"].clone())
+            .collect::<Vec<_>>(),
+        [2, 3, 4, 5]
+    );
 
     let last = format!("{epoch}:3");
-    let headers = [("accept", "text/event-stream"), ("last-event-id", last.as_str())];
+    let headers = [
+        ("accept", "text/event-stream"),
+        ("last-event-id", last.as_str()),
+    ];
     let mut stream = Reading::open(&face, &path, &headers).await;
     let seen = parsed(&stream.until("\"n\":5").await);
-    assert_eq!(seen.iter().map(|event| event.2["n"].clone()).collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(
+        seen.iter()
+            .map(|event| event.2["n"].clone())
+            .collect::<Vec<_>>(),
+        [4, 5]
+    );
 }
 
 #[tokio::test]
 async fn a_gap_is_told_and_the_snapshot_follows() {
     let face = Face::new();
-    let epoch = face.publish("session:a", "progress", json!({"progress": 9})).await["epoch"].clone();
+    let epoch = face
+        .publish("session:a", "progress", json!({"progress": 9}))
+        .await["epoch"]
+        .clone();
     let epoch = epoch.as_str().unwrap();
     let mut stream = Reading::sse(&face, &format!("{EVENTS}?since=other:7")).await;
     let events = parsed(&stream.until("progress\":9").await);
     let gap = json!({"topic": "session:a", "from": "other:7", "to": format!("{epoch}:1")});
     assert_eq!(events[0], (String::new(), "gap".to_owned(), gap.clone()));
-    assert_eq!((events[1].1.as_str(), &events[1].2["_replayed"]), ("progress", &json!(true)));
+    assert_eq!(
+        (events[1].1.as_str(), &events[1].2["_replayed"]),
+        ("progress", &json!(true))
+    );
 
     let lines = [("accept", "application/x-ndjson")];
     let path = format!("{EVENTS}?since=other:7");
     let mut stream = Reading::open(&face, &path, &lines).await;
     let text = stream.until("progress\":9").await;
     let line: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!(line, json!({"topic": "session:a", "name": "gap", "data": gap}));
+    assert_eq!(
+        line,
+        json!({"topic": "session:a", "name": "gap", "data": gap})
+    );
 }
 
 #[tokio::test]
@@ -146,7 +193,8 @@ async fn a_deleted_topic_is_a_gap_to_its_readers() {
     face.publish("session:a", "note", json!({"n": 1})).await;
     let mut stream = Reading::sse(&face, EVENTS).await;
     stream.until("\"n\":1").await;
-    face.call(request(Method::DELETE, "/v1/topics/session:a", &[], "")).await;
+    face.call(request(Method::DELETE, "/v1/topics/session:a", &[], ""))
+        .await;
     stream.until("event: gap").await;
     face.publish("session:a", "note", json!({"n": 2})).await;
     stream.until("\"n\":2").await;
@@ -155,15 +203,26 @@ async fn a_deleted_topic_is_a_gap_to_its_readers() {
 #[tokio::test]
 async fn lines_are_envelopes() {
     let face = Face::new();
-    face.post(EVENTS, r#"{"name":"blob","data_base64":"AAE="}"#).await;
-    let mut stream =
-        Reading::open(&face, EVENTS, &[("accept", "application/ndjson, */*;q=0.1")]).await;
+    face.post(EVENTS, r#"{"name":"blob","data_base64":"AAE="}"#)
+        .await;
+    let mut stream = Reading::open(
+        &face,
+        EVENTS,
+        &[("accept", "application/ndjson, */*;q=0.1")],
+    )
+    .await;
     assert_eq!(stream.headers["content-type"], "application/x-ndjson");
     let first: Value = serde_json::from_str(&stream.until("\n").await).unwrap();
-    assert_eq!((&first["data_base64"], &first["seq"]), (&json!("AAE="), &json!(1)));
+    assert_eq!(
+        (&first["data_base64"], &first["seq"]),
+        (&json!("AAE="), &json!(1))
+    );
     face.publish("session:a", "note", json!({"n": 1})).await;
     let second: Value = serde_json::from_str(&stream.until("\n").await).unwrap();
-    assert_eq!((&second["name"], &second["data"]["n"]), (&json!("note"), &json!(1)));
+    assert_eq!(
+        (&second["name"], &second["data"]["n"]),
+        (&json!("note"), &json!(1))
+    );
     for member in ["topic", "epoch", "id", "timestamp", "class"] {
         assert!(second[member].is_string(), "{member}");
     }
@@ -172,7 +231,8 @@ async fn lines_are_envelopes() {
 #[tokio::test]
 async fn bytes_and_pretty_json_keep_to_their_line() {
     let face = Face::new();
-    face.post(EVENTS, r#"{"name":"blob","data_base64":"AAE="}"#).await;
+    face.post(EVENTS, r#"{"name":"blob","data_base64":"AAE="}"#)
+        .await;
     let pretty = "{\r\n \"name\": \"note\",\n \"data\": {\n  \"text\": \"two\\nlines\"\n }\n}\n";
     assert_eq!(face.post(EVENTS, pretty).await.status, StatusCode::OK);
     let mut stream = Reading::sse(&face, EVENTS).await;
@@ -195,14 +255,21 @@ async fn silence_is_filled_with_comments() {
 #[tokio::test]
 async fn readers_are_listed_until_they_go() {
     let face = Face::new();
-    face.publish("session:a", "progress", json!({"progress": 1})).await;
+    face.publish("session:a", "progress", json!({"progress": 1}))
+        .await;
     let mut stream = Reading::sse(&face, EVENTS).await;
     stream.until("progress").await;
     let presence = face.get("/v1/topics/session:a/subscribers").await.json();
     let reader = &presence["subscribers"][0];
-    assert_eq!((&reader["transport"], &reader["lag"]), (&json!("sse"), &json!(0)));
+    assert_eq!(
+        (&reader["transport"], &reader["lag"]),
+        (&json!("sse"), &json!(0))
+    );
     assert_eq!(reader["connection"].as_str().unwrap().len(), 32);
-    assert_eq!(face.publish("session:a", "note", json!({})).await["subscribers"], 1);
+    assert_eq!(
+        face.publish("session:a", "note", json!({})).await["subscribers"],
+        1
+    );
     drop(stream);
     let presence = face.get("/v1/topics/session:a/subscribers").await.json();
     assert_eq!(presence["subscribers"], json!([]));
@@ -257,12 +324,18 @@ async fn a_slow_reader_on_a_socket_costs_itself_only() {
     }
     let filler = "x".repeat(20_000);
     for n in 1..=800 {
-        face.publish("session:a", "note", json!({"n": n, "filler": filler})).await;
+        face.publish("session:a", "note", json!({"n": n, "filler": filler}))
+            .await;
     }
     let text = read_until(&mut quick, "\"n\":800").await;
     assert!(!text.contains("event: gap"));
     let lags = face.get("/v1/topics/session:a/subscribers").await.json();
-    let lags: Vec<_> = lags["subscribers"].as_array().unwrap().iter().map(|s| &s["lag"]).collect();
+    let lags: Vec<_> = lags["subscribers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| &s["lag"])
+        .collect();
     assert!(lags.iter().any(|lag| lag.as_u64() > Some(0)), "{lags:?}");
     let text = read_until(&mut slow, "\"n\":800").await;
     assert_eq!(text.matches("event: note").count(), 800);
@@ -281,6 +354,8 @@ async fn read_until(socket: &mut TcpStream, wanted: &str) -> String {
             }
         }
     };
-    tokio::time::timeout(DEADLINE, reading).await.expect("the text comes in time");
+    tokio::time::timeout(DEADLINE, reading)
+        .await
+        .expect("the text comes in time");
     String::from_utf8(text).unwrap()
 }
