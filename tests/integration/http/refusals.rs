@@ -7,69 +7,72 @@ use super::{Face, request};
 
 const EVENTS: &str = "/v1/topics/session:a/events";
 
+/// Bodies, each with the status, the code and a part of the detail of its refusal.
+const MALFORMED: &[(&str, u16, &str, &str)] = &[
+    ("", 400, "not_json", "EOF"),
+    ("{\"name\":", 400, "not_json", "line 1"),
+    ("[]", 422, "shape", "expected"),
+    (r#"{"name":"a","nam":1}"#, 422, "shape", "`nam`"),
+    (r#"{"name":7}"#, 422, "shape", "`name`"),
+    (r#"{"data":{}}"#, 422, "shape", "missing field `name`"),
+    (
+        r#"{"name":""}"#,
+        422,
+        "event_name_invalid",
+        "starts with a letter",
+    ),
+    (
+        r#"{"name":"connect"}"#,
+        422,
+        "event_name_invalid",
+        "`connect` is reserved",
+    ),
+    (r#"{"name":"_a"}"#, 422, "event_name_invalid", "reserved"),
+    (
+        r#"{"name":"a","data":{"_seq":1}}"#,
+        422,
+        "payload_invalid",
+        "`_seq`",
+    ),
+    (
+        r#"{"name":"a","data":{"sessionId":"b"}}"#,
+        422,
+        "payload_invalid",
+        "`b`",
+    ),
+    (
+        r#"{"name":"a","data":{"sessionId":5}}"#,
+        422,
+        "payload_invalid",
+        "must be a string",
+    ),
+    (r#"{"name":"a","class":"x"}"#, 422, "shape", "`x`"),
+    (r#"{"name":"a","attempt":0}"#, 422, "shape", "`attempt`"),
+    (r#"{"name":"a","data_base64":"*"}"#, 422, "shape", "base64"),
+    (
+        r#"{"name":"clarification","data":5}"#,
+        422,
+        "clarification_invalid",
+        "object",
+    ),
+    (
+        r#"{"name":"clarification","data":{"question":"?","expiresAt":"soon"}}"#,
+        422,
+        "clarification_invalid",
+        "`expiresAt`",
+    ),
+    (
+        r#"{"name":"clarification","data":{"question":"?","schema":{"type":5}}}"#,
+        422,
+        "clarification_invalid",
+        "`schema`",
+    ),
+];
+
 #[tokio::test]
 async fn a_publish_is_refused_with_what_is_wrong() {
     let face = Face::new();
-    for (body, status, code, says) in [
-        ("", 400, "not_json", "EOF"),
-        ("{\"name\":", 400, "not_json", "line 1"),
-        ("[]", 422, "shape", "expected"),
-        (r#"{"name":"a","nam":1}"#, 422, "shape", "`nam`"),
-        (r#"{"name":7}"#, 422, "shape", "`name`"),
-        (r#"{"data":{}}"#, 422, "shape", "missing field `name`"),
-        (
-            r#"{"name":""}"#,
-            422,
-            "event_name_invalid",
-            "starts with a letter",
-        ),
-        (
-            r#"{"name":"connect"}"#,
-            422,
-            "event_name_invalid",
-            "`connect` is reserved",
-        ),
-        (r#"{"name":"_a"}"#, 422, "event_name_invalid", "reserved"),
-        (
-            r#"{"name":"a","data":{"_seq":1}}"#,
-            422,
-            "payload_invalid",
-            "`_seq`",
-        ),
-        (
-            r#"{"name":"a","data":{"sessionId":"b"}}"#,
-            422,
-            "payload_invalid",
-            "`b`",
-        ),
-        (
-            r#"{"name":"a","data":{"sessionId":5}}"#,
-            422,
-            "payload_invalid",
-            "must be a string",
-        ),
-        (r#"{"name":"a","class":"x"}"#, 422, "shape", "`x`"),
-        (r#"{"name":"a","attempt":0}"#, 422, "shape", "`attempt`"),
-        (r#"{"name":"a","data_base64":"*"}"#, 422, "shape", "base64"),
-        (
-            r#"{"name":"clarification","data":5}"#,
-            422,
-            "clarification_invalid",
-            "object",
-        ),
-        (
-            r#"{"name":"clarification","data":{"question":"?","expiresAt":"soon"}}"#,
-            422,
-            "clarification_invalid",
-            "`expiresAt`",
-        ),
-        (
-            r#"{"name":"clarification","data":{"question":"?","schema":{"type":5}}}"#,
-            422,
-            "clarification_invalid",
-            "`schema`",
-        ),
-    ] {
+    for &(body, status, code, says) in MALFORMED {
         let problem = face.post(EVENTS, body).await.problem(status, code);
         assert!(
             problem["detail"].as_str().unwrap().contains(says),
