@@ -79,13 +79,15 @@ impl Hub {
         let hub = Self(Arc::new(Shared {
             config,
             store,
-            drain: drain.clone(),
+            drain,
             metrics,
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Shard::default()),
         }));
         let sweeper = hub.clone();
-        drain.spawn(async move { sweeper.sweep_until_drain().await });
+        hub.0
+            .drain
+            .spawn(async move { sweeper.sweep_until_drain().await });
         hub
     }
 

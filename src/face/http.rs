@@ -9,6 +9,7 @@ mod answer;
 mod cloud_event;
 mod config;
 mod cors;
+mod docs;
 mod entry;
 pub(crate) mod envelope;
 mod exchange;
@@ -150,6 +151,9 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/health", get(operations::health)),
         ("/metrics", get(operations::metrics)),
         ("/version", get(operations::version)),
+        ("/openapi.json", get(docs::openapi)),
+        ("/asyncapi.json", get(docs::asyncapi)),
+        ("/docs", get(docs::page)),
     ]
 }
 
@@ -163,7 +167,7 @@ pub fn paths() -> Vec<&'static str> {
 pub fn routes(state: State) -> Router {
     let router = table()
         .into_iter()
-        .fold(Router::new(), |router, (path, methods)| {
+        .fold(docs::files(), |router, (path, methods)| {
             router.route(path, methods)
         });
     router

@@ -121,9 +121,15 @@ impl Hub {
             if let Some(id) = asks.filter(|id| state.fold.clarification(id).is_some()) {
                 return Err(AppendError::AskedAlready(id));
             }
-            let event = self.append_locked(&mut state, draft)?;
+            let appended = self.append_locked(&mut state, draft);
             drop(state);
-            break (event, topic);
+            match appended {
+                Ok(event) => break (event, topic),
+                Err(error) => {
+                    self.forget_if_unused(&topic);
+                    return Err(error.into());
+                }
+            }
         };
         if event.name.as_str() == "clarification" {
             topic.clarified.notify_waiters();

@@ -48,6 +48,14 @@ pub enum AnswerError {
     /// The answer is not what the question's schema asks for.
     #[error("the answer does not match the schema: {0}")]
     Schema(String),
+    /// The answer is too big.
+    #[error("the answer has {bytes} bytes: at most {max} are allowed (`hub.payload_bytes_max`)")]
+    TooBig {
+        /// Its size, with the question that it ends.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
     /// The answer cannot be a payload.
     #[error("the answer is refused: {0}")]
     Payload(#[from] crate::topic::DraftError),
@@ -99,7 +107,7 @@ pub(crate) fn check(draft: &Draft) -> Result<Option<String>, String> {
     }
     let ends = matches!(value["status"].as_str(), Some("answered" | "expired"));
     match value.get("clarificationId") {
-        None | Some(Value::Null) => Ok(None),
+        None => Ok(None),
         Some(Value::String(id)) if (1..=ID_BYTES_MAX).contains(&id.len()) => {
             Ok((!ends).then(|| id.clone()))
         }
@@ -133,6 +141,13 @@ impl Hub {
                 answered_by: by.to_owned(),
             };
             let draft = ending(question, "answered", Some(&answer))?;
+            let (bytes, max) = (
+                draft.payload_bytes(),
+                self.0.config.payload_bytes_max.bytes(),
+            );
+            if bytes > max {
+                return Err(AnswerError::TooBig { bytes, max });
+            }
             self.append_locked(&mut state, draft)?;
             answer
         };

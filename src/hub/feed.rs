@@ -96,6 +96,7 @@ impl Hub {
             transport,
         });
         let attached = self.attach(name, from, Arc::<Signal>::clone(&signal))?;
+        signal.read.store(attached.cursor.seq.0, Ordering::Relaxed);
         Ok(Feed {
             seat: attached.seat,
             signal,

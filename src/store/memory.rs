@@ -9,6 +9,7 @@ use crate::topic::{Event, Seq};
 
 /// The bounds of a log.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "the extreme goes last in a name")]
 pub(crate) struct Bounds {
     pub(crate) events_max: usize,
     pub(crate) bytes_max: usize,

@@ -166,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_key_is_claimed_once_and_forgotten_in_time() {
-        let receipts = Receipts::new(10, Duration::from_secs(60));
+        let receipts = Receipts::new(10, Duration::from_mins(1));
         let topic: TopicName = "session:a".parse().unwrap();
         let claim = |print: u8| receipts.claim(&topic, "k", [print; 32]);
 
@@ -187,7 +187,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_make_room() {
-        let receipts = Receipts::new(3, Duration::from_secs(60));
+        let receipts = Receipts::new(3, Duration::from_mins(1));
         let topic: TopicName = "session:a".parse().unwrap();
         for key in ["a", "b", "c", "d"] {
             let Claim::New(reservation) = receipts.claim(&topic, key, [0; 32]) else {

@@ -176,7 +176,9 @@ impl Fold {
             _ => None,
         };
         if let Some(ended) = ended {
-            if let Some(known) = self.clarifications.get_mut(&id) {
+            if let Some(known) = self.clarifications.get_mut(&id)
+                && known.status == ClarificationStatus::Pending
+            {
                 known.status = ended;
             }
             return true;
@@ -326,6 +328,10 @@ mod tests {
         assert!(
             matches!(status, ClarificationStatus::Answered { response, .. } if response == "yes")
         );
+        let late = r#"{"clarificationId":"q","status":"expired"}"#;
+        fold.apply(&event(7, "clarification", Class::Fact, None, late));
+        let status = &fold.clarification("q").unwrap().status;
+        assert!(matches!(status, ClarificationStatus::Answered { .. }));
     }
 
     proptest! {

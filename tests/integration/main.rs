@@ -1,3 +1,6 @@
-//! The whole of the crate, against the real thing.
+//! The gateway, whole or by faces, as its clients see it; and the shape of its sources.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod http;
 mod layers;

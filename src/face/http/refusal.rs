@@ -187,6 +187,7 @@ impl From<AnswerError> for Refusal {
                 Self::new(Code::ClarificationAnswered, detail).with("answeredAt", answered_at)
             }
             AnswerError::Expired => Self::new(Code::ClarificationExpired, detail),
+            AnswerError::TooBig { .. } => Self::new(Code::PayloadTooLarge, detail),
             AnswerError::Schema(_) | AnswerError::Payload(_) => {
                 Self::new(Code::AnswerInvalid, detail)
             }

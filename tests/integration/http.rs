@@ -1,0 +1,199 @@
+//! The HTTP face through its router, in process; streams also over a real socket.
+
+mod batch;
+mod clarification;
+mod cloud_events;
+mod docs;
+mod operations;
+mod publish;
+mod read;
+mod refusals;
+mod stream;
+mod wizard;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use prometheus_client::registry::Registry;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tidings::drain::Drain;
+use tidings::face::http;
+use tidings::hub::{self, Hub};
+use tidings::store::Store;
+use tower::ServiceExt;
+
+/// Longest that a test waits for what must come.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A section of the embedded config.
+fn section<T: DeserializeOwned>(path: &[&str]) -> T {
+    let text = include_str!("../../config/tidings.toml");
+    let mut value: toml::Value = text.parse::<toml::Table>().unwrap().into();
+    for name in path {
+        value = value[*name].clone();
+    }
+    value.try_into().unwrap()
+}
+
+/// What a face is made with, as the embedded config has it.
+struct Parts {
+    store: tidings::store::Config,
+    hub: hub::Config,
+    http: http::Config,
+}
+
+/// The HTTP face over a hub of its own.
+#[derive(Clone)]
+struct Face {
+    router: Router,
+    hub: Hub,
+    drain: Drain,
+}
+
+/// A response whose body has been read.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Face {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Parts)) -> Self {
+        let mut parts = Parts {
+            store: section(&["store"]),
+            hub: section(&["hub"]),
+            http: section(&["face", "http"]),
+        };
+        change(&mut parts);
+        let (mut registry, drain) = (Registry::default(), Drain::new());
+        let counters = hub::Metrics::register(&mut registry);
+        let hub = Hub::new(parts.hub, Store::open(parts.store), drain.clone(), counters);
+        let metrics = http::Metrics::register(&mut registry);
+        let state = http::State::new(
+            parts.http,
+            hub.clone(),
+            drain.clone(),
+            metrics,
+            Arc::new(registry),
+        );
+        Self {
+            router: http::routes(state),
+            hub,
+            drain,
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> axum::response::Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn call(&self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.send(request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call(request(Method::GET, path, &[], "")).await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        let headers = [("content-type", "application/json")];
+        self.call(request(Method::POST, path, &headers, body)).await
+    }
+
+    async fn post_as(&self, path: &str, media: &str, body: &str) -> Answer {
+        self.call(request(
+            Method::POST,
+            path,
+            &[("content-type", media)],
+            body,
+        ))
+        .await
+    }
+
+    /// Publishes an event that must be taken.
+    async fn publish(&self, topic: &str, name: &str, data: Value) -> Value {
+        let body = serde_json::json!({ "name": name, "data": data }).to_string();
+        let answer = self
+            .post(&format!("/v1/topics/{topic}/events"), &body)
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()
+    }
+
+    /// All events of a topic, oldest first.
+    async fn events(&self, topic: &str) -> Vec<Value> {
+        let answer = self
+            .get(&format!("/v1/topics/{topic}/events?limit=1000"))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.json()["events"].as_array().unwrap().clone()
+    }
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks that this is a problem with a status and a code, and returns it.
+    #[track_caller]
+    fn problem(&self, status: u16, code: &str) -> Value {
+        assert_eq!(
+            self.header("content-type"),
+            "application/problem+json",
+            "{self:?}"
+        );
+        let problem = self.json();
+        assert_eq!(
+            (self.status.as_u16(), &problem["code"]),
+            (status, &code.into()),
+            "{problem}"
+        );
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], format!("urn:tidings:problem:{code}"));
+        assert_eq!(problem["request_id"], self.header("x-request-id"));
+        for member in ["title", "detail"] {
+            assert!(
+                problem[member]
+                    .as_str()
+                    .is_some_and(|text| !text.is_empty()),
+                "{problem}"
+            );
+        }
+        problem
+    }
+}
+
+fn request(method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Body::from(body.to_owned())).unwrap()
+}
