@@ -49,6 +49,9 @@ describe('the page', { timeout: 240_000 }, () => {
     await gateway.publish('session:listed', 'progress', { progress: 42, status: 'PROCESSING' });
     const row = tab.locator('[data-topic="session:listed"]');
     await row.getByText('42%').waitFor();
+    const early = await topicPage('session:early');
+    await tab.locator('[data-topic="session:early"]', { hasText: '1 watching' }).getByText('Waiting').waitFor();
+    await early.close();
     await picture(tab, 'topics');
     await row.click();
     await tab.getByRole('heading', { name: 'listed' }).waitFor();

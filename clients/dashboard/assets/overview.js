@@ -45,8 +45,9 @@ export class TopicOverview extends HTMLElement {
     setAttribute(this.status, 'class', `status ${colour}`);
     const known = Number.isFinite(story.progress);
     const value = known ? percent(story.progress) : null;
-    setText(this.value, known ? `${value}%` : '–');
-    setText(this.message, story.outcome ? '' : (story.message ?? ''));
+    setText(this.value, known ? `${value}%` : '');
+    const message = story.message ?? (known ? '' : 'No progress reported yet');
+    setText(this.message, story.outcome ? '' : message);
     setAttribute(this.bar, 'aria-valuenow', value);
     setAttribute(this.bar, 'aria-valuetext', known ? `${value} percent, ${statusWords(status)}` : 'not known yet');
     setAttribute(this.bar, 'class', `bar ${known ? colour : 'unknown'}`);

@@ -81,7 +81,8 @@ export class TopicsPage extends HTMLElement {
   /** Asks for the progress of the sessions in which something has happened since. */
   async #askProgress(topics) {
     const moved = topics.filter(
-      ({ topic, cursor }) => topic.startsWith('session:') && this.#progress.get(topic)?.cursor !== cursor,
+      ({ topic, cursor }) =>
+        topic.startsWith('session:') && eventsUntil(cursor) > 0 && this.#progress.get(topic)?.cursor !== cursor,
     );
     const asked = moved.slice(0, PROGRESS_ASKED_MAX).map(async (entry) => {
       const known = await progressOf(parseTopic(entry.topic).id);
@@ -118,7 +119,9 @@ class TopicRow {
   }
 
   show(entry) {
-    const status = entry.status ?? 'active';
+    const events = eventsUntil(entry.cursor);
+    // Somebody may watch a topic before anybody publishes to it.
+    const status = events > 0 ? entry.status : 'waiting';
     setText(this.status, statusWords(status));
     setAttribute(this.status, 'class', `status ${tone(status)}`);
     const known = Number.isFinite(entry.progress);
@@ -127,9 +130,14 @@ class TopicRow {
     setAttribute(this.bar, 'aria-valuenow', value);
     setAttribute(this.bar, 'class', `bar small ${known ? tone(status) : 'unknown'}`);
     this.fill.style.setProperty('--value', known ? Number(value) : 0);
-    setText(this.events, plural(parseCursor(entry.cursor)?.seq ?? 0, 'event'));
+    setText(this.events, plural(events, 'event'));
     setText(this.watching, `${count(entry.subscribers)} watching`);
   }
+}
+
+/** Sequences begin at 1, so the head of a log is also their number. */
+function eventsUntil(cursor) {
+  return parseCursor(cursor)?.seq ?? 0;
 }
 
 async function progressOf(id) {
