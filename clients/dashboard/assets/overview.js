@@ -13,6 +13,7 @@ const COUNTERS = [
   ['failed', 'Failed'],
 ];
 const FACTS_MAX = 24;
+const COLUMNS_MAX = 5;
 
 /** Status, progress bar and counters. */
 export class TopicOverview extends HTMLElement {
@@ -140,8 +141,34 @@ function part(value) {
   if (words && words.length > 0 && words.every(Boolean)) {
     return h('ul', { class: 'words' }, ...words.slice(0, FACTS_MAX).map((each) => h('li', { text: each })));
   }
+  if (isTable(value)) return table(value);
   if (typeof value === 'object') return h('pre', { tabindex: '0', text: JSON.stringify(value, null, 2) });
   return h('p', { class: 'prose', text: asText(value) });
+}
+
+/** Rows with the same few plain fields. */
+function isTable(value) {
+  if (!Array.isArray(value) || value.length === 0 || !value.every(isObject)) return false;
+  const columns = Object.keys(value[0]);
+  return (
+    columns.length > 0 &&
+    columns.length <= COLUMNS_MAX &&
+    value.every((row) => Object.keys(row).length === columns.length && columns.every((key) => key in row && !isObject(row[key]) && !Array.isArray(row[key])))
+  );
+}
+
+function table(rows) {
+  const columns = Object.keys(rows[0]);
+  const cell = (row, key) => {
+    const isNumber = Number.isFinite(row[key]);
+    return h('td', { class: isNumber ? 'number' : null, text: isNumber ? figure(key, row[key]) : asText(row[key]) });
+  };
+  return h(
+    'table',
+    {},
+    h('thead', {}, h('tr', {}, ...columns.map((key) => h('th', { scope: 'col', class: Number.isFinite(rows[0][key]) ? 'number' : null, text: label(key) })))),
+    h('tbody', {}, ...rows.slice(0, FACTS_MAX).map((row) => h('tr', {}, ...columns.map((key) => cell(row, key))))),
+  );
 }
 
 /** "the", ["the", 12] and {word: "the", count: 12} read as a word; anything else does not. */
