@@ -8,6 +8,7 @@ mod accept;
 mod body;
 mod config;
 pub mod frame;
+mod memory;
 mod outbox;
 mod stream;
 mod upgrade;

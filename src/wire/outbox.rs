@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::drain::Drain;
+use crate::wire::memory;
 
 /// Most buffers of one vectored write.
 const SLICES_MAX: usize = 64;
@@ -279,6 +281,8 @@ pub struct Outboxes(Arc<Watched>);
 #[derive(Debug)]
 struct Watched {
     outboxes: Mutex<Vec<Weak<Outbox>>>,
+    /// Connections that closed since memory was last given back.
+    closed: AtomicUsize,
     stall_max: Duration,
     stalled: Counter,
 }
@@ -295,6 +299,7 @@ impl Outboxes {
         );
         let outboxes = Self(Arc::new(Watched {
             outboxes: Mutex::default(),
+            closed: AtomicUsize::new(0),
             stall_max,
             stalled,
         }));
@@ -315,10 +320,11 @@ impl Outboxes {
         self.lock().push(Arc::downgrade(outbox));
     }
 
-    /// Ends the stalled, forgets the closed.
+    /// Ends the stalled, forgets the closed, and gives memory back when a crowd has left.
     fn sweep(&self) {
         let mut ended = Vec::new();
         let mut outboxes = self.lock();
+        let before = outboxes.len();
         outboxes.retain(|outbox| {
             let Some(outbox) = outbox.upgrade() else {
                 return false;
@@ -331,6 +337,7 @@ impl Outboxes {
             }
             true
         });
+        let closed_now = before - outboxes.len();
         if outboxes.len() * 4 < outboxes.capacity() {
             outboxes.shrink_to_fit();
         }
@@ -338,6 +345,11 @@ impl Outboxes {
         for outbox in ended {
             self.0.stalled.inc();
             outbox.kill();
+        }
+        let closed = self.0.closed.fetch_add(closed_now, Ordering::Relaxed) + closed_now;
+        if closed_now == 0 && closed >= memory::CROWD {
+            self.0.closed.store(0, Ordering::Relaxed);
+            tokio::task::spawn_blocking(memory::give_back);
         }
     }
 
