@@ -30,6 +30,14 @@ impl Drain {
         self.tracker.spawn(future);
     }
 
+    /// Runs a function that blocks, off the worker threads. A drain waits for it.
+    pub fn spawn_blocking<F>(&self, function: F)
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.tracker.spawn_blocking(function);
+    }
+
     /// Whether the process is to finish.
     pub fn is_draining(&self) -> bool {
         self.token.is_cancelled()

@@ -284,6 +284,7 @@ struct Watched {
     /// Connections that closed since memory was last given back.
     closed: AtomicUsize,
     stall_max: Duration,
+    drain: Drain,
     stalled: Counter,
 }
 
@@ -301,6 +302,7 @@ impl Outboxes {
             outboxes: Mutex::default(),
             closed: AtomicUsize::new(0),
             stall_max,
+            drain: drain.clone(),
             stalled,
         }));
         let (watched, until) = (outboxes.clone(), drain.clone());
@@ -349,7 +351,7 @@ impl Outboxes {
         let closed = self.0.closed.fetch_add(closed_now, Ordering::Relaxed) + closed_now;
         if closed_now == 0 && closed >= memory::CROWD {
             self.0.closed.store(0, Ordering::Relaxed);
-            tokio::task::spawn_blocking(memory::give_back);
+            self.0.drain.spawn_blocking(memory::give_back);
         }
     }
 
