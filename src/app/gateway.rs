@@ -71,14 +71,18 @@ impl Gateway {
         );
         let router = http::routes(http).merge(dashboard::routes());
 
-        let face = socketio.clone();
+        let faces = Arc::new((socketio.clone(), router));
         let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {
-            let (face, router) = (face.clone(), router.clone());
+            let faces = Arc::clone(&faces);
             async move {
+                let (socketio, router) = &*faces;
                 if SocketIo::owns(request.uri().path()) {
-                    return Ok::<_, Infallible>(face.respond(request).await);
+                    return Ok::<_, Infallible>(socketio.respond(request).await);
                 }
-                router.oneshot(request.map(axum::body::Body::new)).await
+                router
+                    .clone()
+                    .oneshot(request.map(axum::body::Body::new))
+                    .await
             }
         });
         let service = cors.layer(service);

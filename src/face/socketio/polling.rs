@@ -30,7 +30,7 @@ const DECISION_MAX: Duration = Duration::from_millis(50);
 impl<E: Engine> Shim<E> {
     /// Answers a poll. It waits for the engine or for events, whichever comes first.
     pub(crate) async fn poll(&self, sid: &str, uri: &Uri) -> Result<Response<Body>, Refusal> {
-        let Some(link) = self.sessions.get(sid) else {
+        let Some(link) = self.0.sessions.get(sid) else {
             return self.farewell(sid);
         };
         if link.lock().probe != Probe::None {
@@ -60,7 +60,7 @@ impl<E: Engine> Shim<E> {
             // only when it is about to answer.
             let answer = tokio::select! {
                 biased;
-                answer = self.engine.answer(request) => Some(answer),
+                answer = self.0.engine.answer(request) => Some(answer),
                 () = link.news.notified() => None,
             };
             let mut packets = Vec::new();
@@ -78,7 +78,7 @@ impl<E: Engine> Shim<E> {
             let due = self.add_due(&link, &mut packets);
             if due.owes_pong {
                 let pong = lean(Method::POST, uri, &link, Full::new(pong(link.dialect)));
-                self.engine.answer(pong).await;
+                self.0.engine.answer(pong).await;
             }
             if due.is_doomed {
                 // The guard, which stays armed, ends the session.
@@ -88,7 +88,7 @@ impl<E: Engine> Shim<E> {
             }
             if packets.iter().any(|packet| **packet == *NOOP) {
                 // A poll that came with the close has its answer.
-                self.sessions.takes_farewell(sid);
+                self.0.sessions.takes_farewell(sid);
             }
             if !packets.is_empty() {
                 abort.is_armed = due.is_doomed;
@@ -104,7 +104,7 @@ impl<E: Engine> Shim<E> {
             state.is_open = true;
         }
         if state.is_open && matches!(state.exit, Exit::Polling) {
-            let mut body = PollBody::new(self.settings.payload_bytes_max);
+            let mut body = PollBody::new(self.0.settings.payload_bytes_max);
             if !link.send_all(&mut state, &mut body) {
                 link.news.notify_one();
             }
@@ -121,7 +121,7 @@ impl<E: Engine> Shim<E> {
 
     /// The session is gone: a poll that crossed with its close is answered as if it had waited.
     fn farewell(&self, sid: &str) -> Result<Response<Body>, Refusal> {
-        if self.sessions.takes_farewell(sid) {
+        if self.0.sessions.takes_farewell(sid) {
             return Ok(response(Bytes::from_static(NOOP)));
         }
         Err(Refusal::SessionUnknown)
@@ -210,8 +210,8 @@ impl<E: Engine> Drop for Abort<E> {
             Dialect::Text | Dialect::Msgpack => Bytes::from_static(b"1"),
         };
         let request = lean(Method::POST, &self.uri, &self.link, Full::new(body));
-        let engine = self.shim.engine.clone();
-        self.shim.wire.drain.spawn(async move {
+        let engine = self.shim.0.engine.clone();
+        self.shim.0.wire.drain.spawn(async move {
             engine.answer(request).await;
         });
     }

@@ -122,12 +122,19 @@ pub struct Wire {
 }
 
 /// The shim before one engine. Cheap to clone.
-#[derive(Clone)]
-pub struct Shim<E> {
+pub struct Shim<E>(pub(crate) Arc<Parts<E>>);
+
+pub(crate) struct Parts<E> {
     pub(crate) engine: E,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Settings,
     pub(crate) wire: Wire,
     pub(crate) sessions: Arc<Sessions>,
+}
+
+impl<E> Clone for Shim<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 impl<E: Engine> Shim<E> {
@@ -135,12 +142,12 @@ impl<E: Engine> Shim<E> {
     pub fn new(engine: E, settings: Settings, wire: Wire) -> Self {
         let speaks_socketio = settings.language != Language::EngineIo;
         let sessions = Arc::new(Sessions::new(settings.ping_interval, speaks_socketio));
-        Self {
+        Self(Arc::new(Parts {
             engine,
-            settings: Arc::new(settings),
+            settings,
             wire,
             sessions,
-        }
+        }))
     }
 
     /// Answers a request for the engine's path.
@@ -165,7 +172,7 @@ impl<E: Engine> Shim<E> {
     }
 
     fn dialect(&self, protocol: Protocol) -> Dialect {
-        match (protocol, self.settings.language) {
+        match (protocol, self.0.settings.language) {
             (Protocol::Eio3, _) => Dialect::TextEio3,
             (Protocol::Eio4, Language::SocketIoMsgpack) => Dialect::Msgpack,
             (Protocol::Eio4, Language::SocketIo | Language::EngineIo) => Dialect::Text,
@@ -179,9 +186,9 @@ impl<E: Engine> Shim<E> {
         uri: &Uri,
     ) -> Result<Response<Body>, Refusal> {
         let (upgrade, response) = accept(request)?;
-        let link = Link::new(self.dialect(query.protocol), true, &self.sessions);
+        let link = Link::new(self.dialect(query.protocol), true, &self.0.sessions);
         let (shim, request) = (self.clone(), lean(Method::GET, uri, &link, ()));
-        self.wire.drain.spawn(async move {
+        self.0.wire.drain.spawn(async move {
             if let Some(raw) = upgrade.raw().await {
                 shim.hand_over(raw, &link, request);
             }
@@ -195,17 +202,17 @@ impl<E: Engine> Shim<E> {
         sid: &str,
         uri: &Uri,
     ) -> Result<Response<Body>, Refusal> {
-        let link = self.sessions.get(sid).ok_or(Refusal::SessionUnknown)?;
+        let link = self.0.sessions.get(sid).ok_or(Refusal::SessionUnknown)?;
         let (upgrade, response) = accept(request)?;
         let (shim, request) = (self.clone(), lean(Method::GET, uri, &link, ()));
         let upgrading = Upgrading::begin(&link);
-        self.wire.drain.spawn(async move {
+        self.0.wire.drain.spawn(async move {
             let Some(raw) = upgrade.raw().await else {
                 return;
             };
             // A session that has its websocket already gets no second one: it is closed at once.
             let Some(upgrading) = upgrading else { return };
-            let limit = shim.settings.upgrade_timeout;
+            let limit = shim.0.settings.upgrade_timeout;
             if let Some(raw) = upgrading.converse(raw, limit).await {
                 link.lock().swallows_probe = true;
                 shim.hand_over(raw, &link, request);
@@ -220,7 +227,7 @@ impl<E: Engine> Shim<E> {
             config,
             outboxes,
             drain,
-        } = &self.wire;
+        } = &self.0.wire;
         let filter = Frames::new(Arc::clone(link));
         let stream = Stream::new(raw, filter, Arc::clone(config), (drain.clone(), outboxes));
         {
@@ -228,13 +235,13 @@ impl<E: Engine> Shim<E> {
             state.exit = Exit::WebSocket(Arc::clone(stream.outbox()));
             link.deliver(&mut state);
         }
-        self.engine.take(stream, request);
+        self.0.engine.take(stream, request);
     }
 
     async fn open_polling(&self, query: &Query<'_>, uri: &Uri) -> Result<Response<Body>, Refusal> {
-        let link = Link::new(self.dialect(query.protocol), false, &self.sessions);
+        let link = Link::new(self.dialect(query.protocol), false, &self.0.sessions);
         let request = lean(Method::GET, uri, &link, Full::default());
-        let answer = self.engine.answer(request).await;
+        let answer = self.0.engine.answer(request).await;
         if answer.status != StatusCode::OK {
             return Err(Refusal::BadRequest);
         }
@@ -253,13 +260,13 @@ impl<E: Engine> Shim<E> {
     where
         B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send,
     {
-        let link = self.sessions.get(sid).ok_or(Refusal::SessionUnknown)?;
+        let link = self.0.sessions.get(sid).ok_or(Refusal::SessionUnknown)?;
         let kind = request
             .headers()
             .get(header::CONTENT_TYPE)
             .map(HeaderValue::as_bytes);
         let kind = kind.and_then(|kind| HeaderValue::from_bytes(kind).ok());
-        let body = Limited::new(request.into_body(), self.settings.payload_bytes_max);
+        let body = Limited::new(request.into_body(), self.0.settings.payload_bytes_max);
         let body = Box::pin(body).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() {
                 Refusal::TooLarge
@@ -272,13 +279,13 @@ impl<E: Engine> Shim<E> {
         }
         let body = body.to_bytes();
         if polling::has_close(&body, link.dialect) {
-            self.sessions.bid_farewell(sid);
+            self.0.sessions.bid_farewell(sid);
         }
         let mut request = lean(Method::POST, uri, &link, Full::new(body));
         if let Some(kind) = kind {
             request.headers_mut().insert(header::CONTENT_TYPE, kind);
         }
-        let answer = self.engine.answer(request).await;
+        let answer = self.0.engine.answer(request).await;
         if answer.status != StatusCode::OK {
             return Err(Refusal::BadRequest);
         }
