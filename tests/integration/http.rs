@@ -87,7 +87,7 @@ impl Face {
             Arc::new(registry),
         );
         Self {
-            router: http::routes(state),
+            router: http::routes(state, Router::new()),
             hub,
             drain,
         }

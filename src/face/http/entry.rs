@@ -156,7 +156,7 @@ mod tests {
         let topic = "session:a".parse().unwrap();
         let entry = parse::<Entry<'_>>(text.as_bytes());
         let refused = entry.and_then(|entry| entry.into_topic(&topic, &Classes::default()));
-        refused.unwrap_err().problem("r").to_string()
+        serde_json::to_string(&refused.unwrap_err().problem("r")).unwrap()
     }
 
     #[test]

@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use bytes::Bytes;
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -136,16 +137,21 @@ impl Media {
 /// # Errors
 /// When it is larger than `bytes_max` or cannot be read.
 pub(crate) async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let detail = format!("at most {bytes_max} bytes are allowed (`face.http.body_bytes_max`)");
+        Refusal::new(Code::BodyTooLarge, detail)
+    };
+    // What announces itself as too large is not even invited.
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large());
+    }
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if is_too_long(&*error) => Err(Refusal::new(
-            Code::BodyTooLarge,
-            format!("at most {bytes_max} bytes are allowed (`face.http.body_bytes_max`)"),
-        )),
-        Err(_) => Err(Refusal::new(
-            Code::BodyUnreadable,
-            "the connection broke within the body",
-        )),
+        Err(error) if is_too_long(&*error) => Err(too_large()),
+        Err(_) => {
+            let detail = "the connection broke within the body";
+            Err(Refusal::new(Code::BodyUnreadable, detail))
+        }
     }
 }
 

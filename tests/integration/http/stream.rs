@@ -289,7 +289,7 @@ async fn streams_end_when_the_gateway_drains() {
 }
 
 /// Serves the face on a port of its own.
-async fn serve(face: &Face) -> SocketAddr {
+pub(super) async fn serve(face: &Face) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (router, drain) = (face.router.clone(), face.drain.clone());
