@@ -11,7 +11,6 @@ mod config;
 mod cors;
 mod docs;
 mod entry;
-pub(crate) mod envelope;
 mod exchange;
 mod extract;
 mod history;

@@ -78,7 +78,6 @@ impl Entry<'_> {
         if let Some(key) = &self.idempotency_key {
             check_key(key.as_bytes())?;
         }
-        let _ = self.attempt;
         let draft = match (self.data, self.data_base64) {
             (Some(_), Some(_)) => {
                 return Err(Refusal::new(
@@ -90,7 +89,10 @@ impl Entry<'_> {
             (None, Some(text)) => Draft::binary(topic, name, base64(&text)?.into())?,
             (None, None) => Draft::json(topic, name, "{}")?,
         };
-        let draft = draft.with_class(class).with_key(self.key.as_deref())?;
+        let draft = draft
+            .with_class(class)
+            .with_attempt(self.attempt)
+            .with_key(self.key.as_deref())?;
         Ok(Submission {
             draft,
             idempotency_key: self.idempotency_key,
