@@ -1,6 +1,7 @@
 //! What clients see. Each face owns its wire types and translates; it keeps no events.
 
 pub(crate) mod dashboard;
+pub(crate) mod envelope;
 pub mod http;
 pub mod socketio;
 pub mod sse;

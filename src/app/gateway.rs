@@ -69,7 +69,7 @@ impl Gateway {
             http_metrics,
             Arc::new(registry),
         );
-        let router = http::routes(http).merge(dashboard::routes());
+        let router = http::routes(http, dashboard::routes());
 
         let faces = Arc::new((socketio.clone(), router));
         let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {

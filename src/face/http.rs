@@ -11,7 +11,6 @@ mod config;
 mod cors;
 mod docs;
 mod entry;
-pub(crate) mod envelope;
 mod exchange;
 mod extract;
 mod history;
@@ -162,18 +161,19 @@ pub fn paths() -> Vec<&'static str> {
     table().into_iter().map(|(path, _)| path).collect()
 }
 
-/// The paths of the face. What none of them takes is answered 404 here: whoever merges this with
-/// other routers must not set another fallback.
-pub fn routes(state: State) -> Router {
+/// The paths of the face, and what is merged beside them. The layers here hold for all: request
+/// ids, problems for 404 and 405, counters. So `beside` must not set a fallback of its own.
+pub fn routes(state: State, beside: Router) -> Router {
     let router = table()
         .into_iter()
         .fold(docs::files(), |router, (path, methods)| {
             router.route(path, methods)
         });
     router
+        .with_state(state.clone())
+        .merge(beside)
         .method_not_allowed_fallback(exchange::unknown_method)
         .fallback(exchange::unknown_path)
         .layer(CatchPanicLayer::custom(exchange::panicked))
-        .layer(from_fn_with_state(state.clone(), exchange::run))
-        .with_state(state)
+        .layer(from_fn_with_state(state, exchange::run))
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::hub::Gap;
 use crate::topic::{Event, Payload, TopicName};
 
-use crate::face::http::envelope::{self, Telling};
+use crate::face::envelope::{self, Telling};
 
 /// What is sent while nothing happens, so that proxies keep the connection.
 pub(crate) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
@@ -62,6 +62,7 @@ mod tests {
             timestamp_ms: 0,
             class: Class::State,
             key: None,
+            attempt: None,
             payload,
         }
     }

@@ -205,6 +205,8 @@ fn fingerprint(draft: &Draft) -> Fingerprint {
         digest.update(part.as_bytes());
         digest.update([0]);
     }
+    let attempt = draft.attempt.map_or(0, std::num::NonZeroU32::get);
+    digest.update(attempt.to_le_bytes());
     digest.update(draft.raw_bytes());
     digest.finalize().into()
 }

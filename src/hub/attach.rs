@@ -129,6 +129,11 @@ impl Seat {
     pub const fn topic(&self) -> &Arc<Topic> {
         &self.topic
     }
+
+    /// Counts that the subscriber was told of a gap after it had attached.
+    pub(crate) fn count_gap(&self) {
+        self.hub.0.metrics.gaps.inc();
+    }
 }
 
 impl Drop for Seat {

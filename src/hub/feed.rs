@@ -146,6 +146,7 @@ impl Feed {
                 !self.page.is_empty()
             }
             Read::Gap => {
+                self.seat.count_gap();
                 let (backlog, to) = self.seat.topic().joining();
                 let from = std::mem::replace(&mut self.cursor, to.clone());
                 self.live_after = to.seq;

@@ -160,6 +160,7 @@ mod tests {
             timestamp_ms: 0,
             class: Class::State,
             key: None,
+            attempt: None,
             payload: Payload::Value("1".into()),
         })
     }

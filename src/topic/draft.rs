@@ -1,6 +1,7 @@
 //! Drafts: what a producer hands in, checked, before it has a sequence number.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 
@@ -22,6 +23,7 @@ pub struct Draft {
     pub(crate) raw: Raw,
     pub(crate) class: Option<Class>,
     pub(crate) key: Option<Box<str>>,
+    pub(crate) attempt: Option<NonZeroU32>,
 }
 
 /// Why a draft is refused.
@@ -78,6 +80,7 @@ impl Draft {
             raw,
             class: None,
             key: None,
+            attempt: None,
         })
     }
 
@@ -95,6 +98,7 @@ impl Draft {
             raw: Raw::Binary(data),
             class: None,
             key: None,
+            attempt: None,
         })
     }
 
@@ -102,6 +106,13 @@ impl Draft {
     #[must_use]
     pub const fn with_class(mut self, class: Option<Class>) -> Self {
         self.class = class;
+        self
+    }
+
+    /// Says which attempt of a job it is of.
+    #[must_use]
+    pub const fn with_attempt(mut self, attempt: Option<NonZeroU32>) -> Self {
+        self.attempt = attempt;
         self
     }
 
@@ -175,6 +186,7 @@ impl Draft {
             timestamp_ms,
             class,
             key: self.key,
+            attempt: self.attempt,
             payload,
         }
     }

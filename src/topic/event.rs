@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -120,6 +121,8 @@ pub struct Event {
     pub class: Class,
     /// Within a name, what the newest of replaces what: the newest `progress` of each file, say.
     pub key: Option<Box<str>>,
+    /// Which attempt of a job it is of, from 1, if the producer said.
+    pub attempt: Option<NonZeroU32>,
     /// The payload, `_seq` and `_epoch` included.
     pub payload: Payload,
 }

@@ -126,6 +126,7 @@ mod tests {
             timestamp_ms: 0,
             class: Class::State,
             key: None,
+            attempt: None,
             payload: Payload::Value(vec![b'1'; bytes].into()),
         })
     }

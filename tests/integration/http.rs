@@ -30,6 +30,9 @@ use tower::ServiceExt;
 /// Longest that a test waits for what must come.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// The contract that the gateway tells of itself.
+const CONTRACT: &str = include_str!("../../src/face/http/docs/openapi.json");
+
 /// A section of the embedded config.
 fn section<T: DeserializeOwned>(path: &[&str]) -> T {
     let text = include_str!("../../config/tidings.toml");
@@ -87,7 +90,7 @@ impl Face {
             Arc::new(registry),
         );
         Self {
-            router: http::routes(state),
+            router: http::routes(state, Router::new()),
             hub,
             drain,
         }
@@ -174,6 +177,12 @@ impl Answer {
             (self.status.as_u16(), &problem["code"]),
             (status, &code.into()),
             "{problem}"
+        );
+        let contract: Value = serde_json::from_str(CONTRACT).unwrap();
+        let codes = &contract["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
+        assert!(
+            codes.as_array().unwrap().contains(&code.into()),
+            "{code} is not in the contract"
         );
         assert_eq!(problem["status"], status);
         assert_eq!(problem["type"], format!("urn:tidings:problem:{code}"));

@@ -78,7 +78,6 @@ impl Entry<'_> {
         if let Some(key) = &self.idempotency_key {
             check_key(key.as_bytes())?;
         }
-        let _ = self.attempt;
         let draft = match (self.data, self.data_base64) {
             (Some(_), Some(_)) => {
                 return Err(Refusal::new(
@@ -90,7 +89,10 @@ impl Entry<'_> {
             (None, Some(text)) => Draft::binary(topic, name, base64(&text)?.into())?,
             (None, None) => Draft::json(topic, name, "{}")?,
         };
-        let draft = draft.with_class(class).with_key(self.key.as_deref())?;
+        let draft = draft
+            .with_class(class)
+            .with_attempt(self.attempt)
+            .with_key(self.key.as_deref())?;
         Ok(Submission {
             draft,
             idempotency_key: self.idempotency_key,
@@ -156,7 +158,7 @@ mod tests {
         let topic = "session:a".parse().unwrap();
         let entry = parse::<Entry<'_>>(text.as_bytes());
         let refused = entry.and_then(|entry| entry.into_topic(&topic, &Classes::default()));
-        refused.unwrap_err().problem("r").to_string()
+        serde_json::to_string(&refused.unwrap_err().problem("r")).unwrap()
     }
 
     #[test]

@@ -63,9 +63,12 @@ pub(crate) async fn run(
 /// The refusal in the response; headers that are there already (`Allow`) stay.
 fn written(refusal: &Refusal, response: Response, id: &RequestId, is_wizard: bool) -> Response {
     let (content_type, body) = if is_wizard {
-        ("application/json", refusal.wizard())
+        ("application/json", serde_json::to_vec(&refusal.wizard()))
     } else {
-        ("application/problem+json", refusal.problem(id.as_str()))
+        (
+            "application/problem+json",
+            serde_json::to_vec(&refusal.problem(id.as_str())),
+        )
     };
     let (mut parts, _) = response.into_parts();
     parts.status = refusal.status();
@@ -76,7 +79,7 @@ fn written(refusal: &Refusal, response: Response, id: &RequestId, is_wizard: boo
     if let Some(seconds) = refusal.retry_after_seconds() {
         parts.headers.insert(RETRY_AFTER, seconds.into());
     }
-    Response::from_parts(parts, Body::from(body.to_string()))
+    Response::from_parts(parts, Body::from(body.expect("a refusal is JSON")))
 }
 
 /// The answer to a path that nobody has.

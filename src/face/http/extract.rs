@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use bytes::Bytes;
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +16,7 @@ use serde_json::error::Category;
 
 use crate::face::http::refusal::{Code, Refusal};
 use crate::topic::TopicName;
+use crate::wire::DeadlineError;
 
 /// The topic that a path names.
 pub(crate) struct TopicPath(pub(crate) TopicName);
@@ -136,21 +138,43 @@ impl Media {
 /// # Errors
 /// When it is larger than `bytes_max` or cannot be read.
 pub(crate) async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let detail = format!("at most {bytes_max} bytes are allowed (`face.http.body_bytes_max`)");
+        Refusal::new(Code::BodyTooLarge, detail)
+    };
+    // What announces itself as too large is not even invited.
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large());
+    }
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if is_too_long(&*error) => Err(Refusal::new(
-            Code::BodyTooLarge,
-            format!("at most {bytes_max} bytes are allowed (`face.http.body_bytes_max`)"),
-        )),
-        Err(_) => Err(Refusal::new(
-            Code::BodyUnreadable,
-            "the connection broke within the body",
-        )),
+        Err(error) => Err(match cause(&*error) {
+            Cause::TooLong => too_large(),
+            Cause::TooSlow => Refusal::new(Code::BodyTooSlow, DeadlineError::TooSlow.to_string()),
+            Cause::Broken => {
+                let detail = "the connection broke within the body";
+                Refusal::new(Code::BodyUnreadable, detail)
+            }
+        }),
     }
 }
 
-fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<LengthLimitError>() || error.source().is_some_and(is_too_long)
+/// Why a body is not whole.
+enum Cause {
+    TooLong,
+    TooSlow,
+    Broken,
+}
+
+fn cause(error: &(dyn std::error::Error + 'static)) -> Cause {
+    if error.is::<LengthLimitError>() {
+        return Cause::TooLong;
+    }
+    match (error.downcast_ref(), error.source()) {
+        (Some(DeadlineError::TooSlow), _) => Cause::TooSlow,
+        (_, Some(source)) => cause(source),
+        (_, None) => Cause::Broken,
+    }
 }
 
 /// A JSON text as a value.
@@ -174,5 +198,33 @@ fn refused(error: &serde_json::Error, path: &str) -> Refusal {
         }
         Category::Data if path == "." => Refusal::new(Code::Shape, error.to_string()),
         Category::Data => Refusal::new(Code::Shape, format!("`{path}`: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+    use crate::wire::Deadline;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_refused_as_too_slow() {
+        let silent = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let timed = Body::new(Deadline::new(silent, Duration::from_secs(5)));
+        let refusal = body(timed, 100).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::BodyTooSlow);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_refused_as_unreadable() {
+        let broken = stream::iter([Ok(Bytes::from("{")), Err(std::io::Error::other("reset"))]);
+        let refusal = body(Body::from_stream(broken), 100).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::BodyUnreadable);
+        let long = stream::iter([Ok::<_, Infallible>(Bytes::from("0123456789"))]);
+        let refusal = body(Body::from_stream(long), 5).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::BodyTooLarge);
     }
 }

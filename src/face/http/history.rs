@@ -5,8 +5,8 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 
+use crate::face::envelope;
 use crate::face::http;
-use crate::face::http::envelope;
 use crate::face::http::exchange;
 use crate::face::http::extract::{Query, TopicPath};
 use crate::face::http::negotiate::{self, Offer};

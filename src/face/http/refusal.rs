@@ -11,7 +11,8 @@ mod code;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 pub(crate) use self::code::Code;
 
@@ -62,32 +63,48 @@ impl Refusal {
     }
 
     /// As a problem (RFC 9457).
-    pub(crate) fn problem(&self, request_id: &str) -> Value {
+    pub(crate) fn problem<'a>(&'a self, request_id: &'a str) -> Problem<'a> {
         let code = self.code.as_str();
-        let mut problem = json!({
-            "type": format!("urn:tidings:problem:{code}"),
-            "title": self.code.title(),
-            "status": self.status().as_u16(),
-            "detail": self.detail,
-            "code": code,
-            "request_id": request_id,
-        });
-        self.add_members(&mut problem);
-        problem
+        Problem {
+            kind: format!("urn:tidings:problem:{code}"),
+            title: self.code.title(),
+            status: self.status().as_u16(),
+            detail: &self.detail,
+            code,
+            request_id,
+            members: self.members.as_deref(),
+        }
     }
 
     /// As the wizard's application says no.
-    pub(crate) fn wizard(&self) -> Value {
-        let mut error = json!({ "error": self.detail });
-        self.add_members(&mut error);
-        error
-    }
-
-    fn add_members(&self, to: &mut Value) {
-        for (name, value) in self.members.iter().flat_map(|members| members.iter()) {
-            to[name] = value.clone();
+    pub(crate) fn wizard(&self) -> WizardError<'_> {
+        WizardError {
+            error: &self.detail,
+            members: self.members.as_deref(),
         }
     }
+}
+
+/// A refusal as RFC 9457 writes it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(flatten)]
+    members: Option<&'a Map<String, Value>>,
+}
+
+/// A refusal as the session application writes it.
+#[derive(Debug, Serialize)]
+pub(crate) struct WizardError<'a> {
+    error: &'a str,
+    #[serde(flatten)]
+    members: Option<&'a Map<String, Value>>,
 }
 
 impl IntoResponse for Refusal {

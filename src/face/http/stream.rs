@@ -14,8 +14,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream};
 
 use crate::drain::Drain;
+use crate::face::envelope::{self, Telling};
 use crate::face::http;
-use crate::face::http::envelope::{self, Telling};
 use crate::face::http::metrics::OpenStream;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::face::sse;

@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
+use crate::face::envelope::{self, Telling};
 use crate::face::http;
-use crate::face::http::envelope::{self, Telling};
 use crate::face::http::exchange;
 use crate::face::http::extract::{Query, TopicPath};
 use crate::face::http::refusal::{Code, Refusal};

@@ -226,6 +226,7 @@ mod tests {
             timestamp_ms: 0,
             class: Class::State,
             key: None,
+            attempt: None,
             payload,
         }))
     }

@@ -80,6 +80,7 @@ async fn class_key_and_terminal_are_kept() {
     }
     let snapshot = face.get("/v1/topics/session:a").await.json();
     assert_eq!(snapshot["state"].as_array().unwrap().len(), 1);
+    assert_eq!(snapshot["state"][0]["attempt"], 2);
     assert_eq!(
         (
             &snapshot["state"][0]["key"],

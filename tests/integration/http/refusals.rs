@@ -305,3 +305,24 @@ async fn a_question_is_asked_once() {
         .await
         .problem(422, "clarification_invalid");
 }
+
+#[tokio::test]
+async fn what_announces_itself_as_too_large_is_not_invited() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let face = Face::with(|parts| parts.http.body_bytes_max = "2KiB".parse().unwrap());
+    let mut socket = tokio::net::TcpStream::connect(super::stream::serve(&face).await)
+        .await
+        .unwrap();
+    let head = format!(
+        "POST {EVENTS} HTTP/1.1\r\nhost: x\r\ncontent-length: 999999\r\n\
+         expect: 100-continue\r\nconnection: close\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    tokio::time::timeout(super::DEADLINE, socket.read_exact(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}

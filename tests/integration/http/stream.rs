@@ -188,6 +188,33 @@ async fn a_gap_is_told_and_the_snapshot_follows() {
 }
 
 #[tokio::test]
+async fn a_reader_that_falls_out_of_the_log_is_told() {
+    let face = Face::with(|parts| {
+        parts.store.log_events_max = 10;
+        parts.hub.ring_events_max = 10;
+    });
+    let epoch = face.publish("session:a", "note", json!({"n": 0})).await["epoch"].clone();
+    let mut stream = Reading::sse(&face, EVENTS).await;
+    stream.until("\"n\":0").await;
+    for n in 1..=40 {
+        face.publish("session:a", "progress", json!({ "n": n }))
+            .await;
+    }
+    let text = stream.until("\"n\":40").await;
+    let events = parsed(&text);
+    let epoch = epoch.as_str().unwrap();
+    let (from, to) = (format!("{epoch}:1"), format!("{epoch}:41"));
+    assert_eq!(
+        events[0].2,
+        json!({"topic": "session:a", "from": from, "to": to})
+    );
+    let names: Vec<_> = events.iter().map(|event| event.1.as_str()).collect();
+    assert_eq!(names, ["gap", "note", "progress"]);
+    let metrics = face.get("/metrics").await.text();
+    assert!(metrics.contains("tidings_gaps_total 1"), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_deleted_topic_is_a_gap_to_its_readers() {
     let face = Face::new();
     face.publish("session:a", "note", json!({"n": 1})).await;
@@ -289,7 +316,7 @@ async fn streams_end_when_the_gateway_drains() {
 }
 
 /// Serves the face on a port of its own.
-async fn serve(face: &Face) -> SocketAddr {
+pub(super) async fn serve(face: &Face) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (router, drain) = (face.router.clone(), face.drain.clone());

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 pub(crate) enum Code {
     NotJson,
     BodyUnreadable,
+    BodyTooSlow,
     PathUnknown,
     TopicUnknown,
     ClarificationUnknown,
@@ -45,6 +46,7 @@ impl Code {
         match self {
             Self::NotJson => "not_json",
             Self::BodyUnreadable => "body_unreadable",
+            Self::BodyTooSlow => "body_too_slow",
             Self::PathUnknown => "path_unknown",
             Self::TopicUnknown => "topic_unknown",
             Self::ClarificationUnknown => "clarification_unknown",
@@ -83,6 +85,7 @@ impl Code {
         match self {
             Self::NotJson => "The body is not JSON",
             Self::BodyUnreadable => "The body could not be read",
+            Self::BodyTooSlow => "The body did not come in time",
             Self::PathUnknown => "There is no such path",
             Self::TopicUnknown => "There is no such topic",
             Self::ClarificationUnknown => "There is no such clarification",
@@ -120,6 +123,7 @@ impl Code {
     pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::NotJson | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::PathUnknown | Self::TopicUnknown | Self::ClarificationUnknown => {
                 StatusCode::NOT_FOUND
             }

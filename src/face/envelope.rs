@@ -43,6 +43,9 @@ pub(crate) fn write(out: &mut Vec<u8>, event: &Event, telling: Telling) {
         serde_json::to_writer(&mut *out, key).expect("a text is JSON");
         out.push(b',');
     }
+    if let Some(attempt) = event.attempt {
+        write!(out, r#""attempt":{attempt},"#).expect("a Vec takes all");
+    }
     let field: &[u8] = match event.payload {
         Payload::Object(_) | Payload::Value(_) => br#""data":"#,
         Payload::Binary(_) => br#""data_base64":"#,
@@ -101,6 +104,7 @@ mod tests {
             timestamp_ms: 0,
             class: Class::State,
             key: Some("a\"\n".into()),
+            attempt: std::num::NonZeroU32::new(2),
             payload: Payload::Binary("hi".into()),
         };
         let mut out = Vec::new();
@@ -108,7 +112,7 @@ mod tests {
         let value: Value = serde_json::from_slice(&out).unwrap();
         let want = json!({
             "topic": "job:a", "seq": 3, "epoch": "e1", "name": "progress", "class": "state",
-            "id": "00000000-0000-0000-0000-000000000000", "key": "a\"\n",
+            "id": "00000000-0000-0000-0000-000000000000", "key": "a\"\n", "attempt": 2,
             "timestamp": "1970-01-01T00:00:00.000Z", "data_base64": "aGk=",
         });
         assert_eq!(value, json!([want, want]));
