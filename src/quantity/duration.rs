@@ -163,7 +163,7 @@ mod tests {
         );
         let text = "every = \"90s\"\nlimit = \"2m\"\n";
         let config: Config = toml::from_str(text).unwrap();
-        assert_eq!(config.limit, Some(Duration::from_secs(120)));
+        assert_eq!(config.limit, Some(Duration::from_mins(2)));
         assert_eq!(toml::to_string(&config).unwrap(), text);
     }
 

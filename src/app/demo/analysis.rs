@@ -125,10 +125,10 @@ mod tests {
     #[test]
     fn a_text_is_counted() {
         let analysis = Analysis::of(b"Gateway gateway topic\nthe the the cat, topic! gateway\n");
-        assert_eq!((analysis.bytes, analysis.lines, analysis.words), (53, 2, 8));
+        assert_eq!((analysis.bytes, analysis.lines, analysis.words), (54, 2, 9));
         assert_eq!(analysis.top_words, ["gateway", "topic"]);
         assert!(!analysis.binary);
-        assert_eq!(analysis.told(), "2 lines, 8 words; mostly gateway, topic");
+        assert_eq!(analysis.told(), "2 lines, 9 words; mostly gateway, topic");
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Producer {
             names[0]
         ))?;
         self.screen.line(&format!(
-            "  curl {base}/api/wizard/clarifications/respond -H 'Content-Type: application/json' \
+            "  curl -s {base}/api/wizard/clarifications/respond -H 'Content-Type: application/json' \
              -d '{{\"sessionId\":\"{}\",\"clarificationId\":\"{QUESTION_ID}\",\"response\":\"bytes\"}}'",
             self.session
         ))?;

@@ -102,6 +102,8 @@ impl Parser {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -165,9 +167,9 @@ mod tests {
         let mut text = String::new();
         for SseEvent { id, name, data } in events {
             let id = id.as_deref().unwrap_or_default();
-            text.push_str(&format!(": note{end}id: {id}{end}event: {name}{end}"));
+            write!(text, ": note{end}id: {id}{end}event: {name}{end}").unwrap();
             for line in data.split('\n') {
-                text.push_str(&format!("data: {line}{end}"));
+                write!(text, "data: {line}{end}").unwrap();
             }
             text.push_str(end);
         }
