@@ -45,8 +45,8 @@ impl Screen {
         let percent = whole(percent);
         let message = plain(message);
         if let Some(bar) = &self.bar {
-            bar.set_position(percent);
             bar.set_message(message);
+            bar.set_position(percent);
         } else if self.shown.as_ref() != Some(&(percent, message.clone())) {
             say(&format!("{percent:>3}%  {message}"))?;
             self.shown = Some((percent, message));
@@ -54,10 +54,10 @@ impl Screen {
         Ok(())
     }
 
-    /// Leaves the bar as it is.
+    /// Takes the bar away.
     pub(super) fn end(&self) {
         if let Some(bar) = &self.bar {
-            bar.abandon();
+            bar.finish_and_clear();
         }
     }
 }
