@@ -2,7 +2,8 @@
 //!
 //! A stream pulls: the next piece is made when the connection wants it, so a slow reader holds a
 //! cursor and at most one piece, and costs nobody else. What has gathered meanwhile goes into one
-//! piece. A stream ends when the gateway drains; its reader comes back with its cursor.
+//! piece. A stream ends when the gateway drains, after what was published before; its reader comes
+//! back with its cursor.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -103,8 +104,9 @@ impl Open {
         let drain = self.drain.clone();
         let item = tokio::select! {
             biased;
-            () = drain.begun() => return None,
             item = self.feed.next() => item,
+            // What was published before the drain may be there although nobody was woken yet.
+            () = drain.begun() => self.feed.next().now_or_never()?,
             () = tokio::time::sleep(self.keepalive_interval) => {
                 return Some(Bytes::from_static(self.form.keep_alive()));
             }
