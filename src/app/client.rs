@@ -12,7 +12,10 @@ const HEALTH_LIMIT: Duration = Duration::from_secs(3);
 /// The gateway at `--url`, else at `TIDINGS_URL`, else where `serve` would listen.
 pub(super) fn of(url: Option<&str>) -> anyhow::Result<Gateway> {
     // Whether the server may listen there is its own question, not that of a client.
-    let sources = Sources { insecure: true, ..Sources::of_process() };
+    let sources = Sources {
+        insecure: true,
+        ..Sources::of_process()
+    };
     let url = match url.map(str::to_owned).or_else(|| sources.url()) {
         Some(url) => url,
         None => reachable(config::load(&sources)?.config.wire.listen),
