@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use sha2::{Digest, Sha256};
 
@@ -57,11 +59,7 @@ impl ClientFiles {
             return text(StatusCode::NOT_FOUND, HOW);
         };
         let digest = Sha256::digest(&content);
-        let tag: String = digest[..12]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let tag = format!("\"{tag}\"");
+        let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..12]));
         let is_known = headers
             .get(header::IF_NONE_MATCH)
             .is_some_and(|known| *known == *tag);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 
 use crate::face::socketio::encode::{self, Dialect};
-use crate::face::socketio::link::{Direct, Exit, Link, State, WeakLink};
+use crate::face::socketio::link::{Direct, Exit, Link, Stage, State, WeakLink};
 use crate::face::socketio::messages;
 use crate::hub::{Attached, Description, Gap, Read, Seat, Subscriber, Topic};
 use crate::topic::{Cursor, Entry, EventName, Seq, TopicName};
@@ -216,7 +216,7 @@ impl Subscriber for Subscription {
             return;
         };
         let mut state = link.lock();
-        if !state.is_open {
+        if state.stage != Stage::Open {
             return;
         }
         let outbox = match &state.exit {
@@ -270,7 +270,7 @@ impl State {
 impl Link {
     /// Sends everything that is due. Called whenever an exit opens or has room again.
     pub(crate) fn deliver(self: &Arc<Self>, state: &mut State) {
-        if !state.is_open {
+        if state.stage != Stage::Open {
             return;
         }
         match &state.exit {

@@ -45,23 +45,23 @@ pub(crate) fn replayed(event: &Event, dialect: Dialect) -> Bytes {
     frames(
         event.name.as_str(),
         &event.payload,
-        event.payload.replayed(),
+        &event.payload.replayed(),
         dialect,
     )
 }
 
 fn event(event: &Event, dialect: Dialect) -> Bytes {
     let (Payload::Object(data) | Payload::Value(data) | Payload::Binary(data)) = &event.payload;
-    frames(event.name.as_str(), &event.payload, data.clone(), dialect)
+    frames(event.name.as_str(), &event.payload, data, dialect)
 }
 
-fn frames(name: &str, payload: &Payload, data: Bytes, dialect: Dialect) -> Bytes {
+fn frames(name: &str, payload: &Payload, data: &Bytes, dialect: Dialect) -> Bytes {
     match (dialect, payload) {
         (Dialect::Msgpack, Payload::Binary(_)) => {
-            msgpack(name, |out| rmp::encode::write_bin(out, &data))
+            msgpack(name, |out| rmp::encode::write_bin(out, data))
         }
         (Dialect::Msgpack, Payload::Object(_) | Payload::Value(_)) => {
-            let value: Value = serde_json::from_slice(&data).unwrap_or_default();
+            let value: Value = serde_json::from_slice(data).unwrap_or_default();
             msgpack_value(name, &value)
         }
         (_, Payload::Object(_) | Payload::Value(_)) => {
@@ -69,7 +69,7 @@ fn frames(name: &str, payload: &Payload, data: Bytes, dialect: Dialect) -> Bytes
             text.extend_from_slice(br#"42[""#);
             text.extend_from_slice(name.as_bytes());
             text.extend_from_slice(br#"","#);
-            text.extend_from_slice(&data);
+            text.extend_from_slice(data);
             text.push(b']');
             frame::build(TEXT, &text)
         }
@@ -80,10 +80,10 @@ fn frames(name: &str, payload: &Payload, data: Bytes, dialect: Dialect) -> Bytes
             if dialect == Dialect::TextEio3 {
                 let mut prefixed = Vec::with_capacity(data.len() + 1);
                 prefixed.put_u8(4);
-                prefixed.extend_from_slice(&data);
+                prefixed.extend_from_slice(data);
                 frame::put(&mut out, BINARY, &prefixed);
             } else {
-                frame::put(&mut out, BINARY, &data);
+                frame::put(&mut out, BINARY, data);
             }
             out.freeze()
         }

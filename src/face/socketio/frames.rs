@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::face::socketio::link::{Exit, Link};
+use crate::face::socketio::link::{Exit, FirstPing, Link};
 use crate::face::socketio::packets::Judgement;
 use crate::wire::frame::{self, BINARY, CLOSE, TEXT};
 use crate::wire::{Filter, Outbox, Verdict};
@@ -16,7 +16,7 @@ pub struct Frames {
 
 impl Frames {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        let is_watching = !link.lock().is_first_ping_past;
+        let is_watching = link.lock().first_ping != FirstPing::Past;
         Self { link, is_watching }
     }
 }
@@ -46,13 +46,11 @@ impl Filter for Frames {
 
     fn passed(&mut self) -> bool {
         let mut state = self.link.lock();
-        if std::mem::take(&mut state.is_opening) {
-            state.is_open = true;
-            self.link.deliver(&mut state);
-        } else if state.is_blocked && state.attachments == 0 {
+        let opened = state.stage.advance();
+        if opened || (state.is_blocked && state.attachments == 0) {
             self.link.deliver(&mut state);
         }
-        state.owes_pong
+        state.first_ping == FirstPing::Held
     }
 
     fn incoming(&mut self, _: u8, _: &[u8]) {}
@@ -66,8 +64,8 @@ impl Filter for Frames {
             return None;
         }
         let mut state = self.link.lock();
-        let owes_pong = std::mem::take(&mut state.owes_pong);
-        self.is_watching = !state.is_first_ping_past;
+        let owes_pong = state.first_ping.settle();
+        self.is_watching = state.first_ping != FirstPing::Past;
         owes_pong.then_some(b'3')
     }
 

@@ -8,7 +8,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -55,6 +58,62 @@ pub(crate) enum Probe {
     Open,
     /// The probe was answered: polls are answered at once, so that the client can decide.
     Answered,
+    /// It was repeated to the engine, whose answer is to be dropped.
+    Repeated,
+}
+
+/// How far the main namespace is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It was not joined, or was left.
+    Out,
+    /// It was joined: answers may be queued.
+    Joined,
+    /// The CONNECT answer is among the bytes that are about to be handed over.
+    Opening,
+    /// The CONNECT answer has been handed over: events may follow.
+    Open,
+}
+
+impl Stage {
+    /// The bytes have been handed over. Returns whether the namespace opened with them.
+    pub(crate) fn advance(&mut self) -> bool {
+        let opens = *self == Self::Opening;
+        if opens {
+            *self = Self::Open;
+        }
+        opens
+    }
+}
+
+/// What became of the engine's first ping, which it sends at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstPing {
+    /// It is still to come.
+    Awaited,
+    /// It was held back: the engine is to be told that it was answered.
+    Held,
+    /// That is settled.
+    Past,
+}
+
+impl FirstPing {
+    /// Clients of version 3 ping themselves.
+    const fn of(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::TextEio3 => Self::Past,
+            Dialect::Text | Dialect::Msgpack => Self::Awaited,
+        }
+    }
+
+    /// Whether the engine is to be told now that the ping was answered; true once.
+    pub(crate) fn settle(&mut self) -> bool {
+        let is_held = *self == Self::Held;
+        if is_held {
+            *self = Self::Past;
+        }
+        is_held
+    }
 }
 
 /// What waits for one connection only; it goes out before events.
@@ -71,22 +130,14 @@ pub(crate) struct State {
     pub(crate) exit: Exit,
     /// Counts the connects to the main namespace; a late disconnect of an earlier one is ignored.
     pub(crate) generation: u64,
-    /// The main namespace was joined and not left.
-    pub(crate) is_joined: bool,
-    /// The CONNECT answer of the main namespace has been handed over.
-    pub(crate) is_open: bool,
-    /// The CONNECT answer is among the bytes that are about to be handed over.
-    pub(crate) is_opening: bool,
+    /// How far the main namespace is open.
+    pub(crate) stage: Stage,
     /// How far a switch to websocket has come.
     pub(crate) probe: Probe,
-    /// The first ping has been held back, or its time is over.
-    pub(crate) is_first_ping_past: bool,
-    /// The engine is to be told that the client answered the ping.
-    pub(crate) owes_pong: bool,
+    /// What became of the engine's first ping.
+    pub(crate) first_ping: FirstPing,
     /// Attachments of the engine's current packet that have not passed yet.
     pub(crate) attachments: usize,
-    /// The engine's answer to a probe that we have answered already is to be dropped.
-    pub(crate) swallows_probe: bool,
     /// The outbox turned us away.
     pub(crate) is_blocked: bool,
     pub(crate) close_reason: Option<CloseReason>,
@@ -124,14 +175,10 @@ impl Link {
                 id: ConnectionId::new(),
                 exit: Exit::Polling,
                 generation: 0,
-                is_joined: false,
-                is_open: false,
-                is_opening: false,
+                stage: Stage::Out,
                 probe: Probe::None,
-                is_first_ping_past: dialect == Dialect::TextEio3,
-                owes_pong: false,
+                first_ping: FirstPing::of(dialect),
                 attachments: 0,
-                swallows_probe: false,
                 is_blocked: false,
                 close_reason: None,
                 direct: VecDeque::new(),
@@ -156,7 +203,7 @@ impl Link {
     pub(crate) fn join(&self) -> (u64, ConnectionId) {
         let mut state = self.lock();
         state.generation += 1;
-        state.is_open = false;
+        state.stage = Stage::Joined;
         state.id = match (self.dialect, self.sid.get()) {
             // These clients take the handshake's id for their own and know no other. It is told to
             // nobody else: see `public_id`.
@@ -166,7 +213,6 @@ impl Link {
             (Dialect::Text | Dialect::Msgpack, _) if state.generation == 1 => state.id.clone(),
             (Dialect::Text | Dialect::Msgpack, _) => ConnectionId::new(),
         };
-        state.is_joined = true;
         (state.generation, state.id.clone())
     }
 
@@ -177,10 +223,9 @@ impl Link {
             if state.generation != generation {
                 return false;
             }
-            state.is_open = false;
             state.direct = VecDeque::new();
             state.requests.clear();
-            let was_joined = std::mem::take(&mut state.is_joined);
+            let was_joined = std::mem::replace(&mut state.stage, Stage::Out) != Stage::Out;
             (was_joined, std::mem::take(&mut state.subscriptions))
         };
         for subscription in subscriptions {
@@ -197,13 +242,8 @@ impl Link {
             .is_some_and(|sid| **sid == *state.id.as_str())
         {
             // Of an old client on polling the id is its credential: others get a digest of it.
-            use sha2::{Digest, Sha256};
             let digest = Sha256::digest(state.id.as_str().as_bytes());
-            let id: String = digest[..10]
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            return ConnectionId::of(&id);
+            return ConnectionId::of(&URL_SAFE_NO_PAD.encode(&digest[..15]));
         }
         state.id.clone()
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connection::ConnectionId;
 use crate::face::socketio::encode::Dialect;
-use crate::face::socketio::link::{Exit, Link, State};
+use crate::face::socketio::link::{Exit, FirstPing, Link, Probe, Stage, State};
 
 /// What is to become of a packet.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,7 +55,8 @@ impl Link {
             [b'2'] => self.judge_ping(),
             b"3probe" => {
                 let mut state = self.lock();
-                if std::mem::take(&mut state.swallows_probe) {
+                if state.probe == Probe::Repeated {
+                    state.probe = Probe::None;
                     Judgement::Drop
                 } else {
                     Judgement::Keep
@@ -92,7 +93,7 @@ impl Link {
                     .map_or(Judgement::Keep, |bytes| Judgement::Swap(bytes.into()))
             }
             1 if packet.nsp == "/" => {
-                state.is_open = false;
+                state.stage = Stage::Joined;
                 Judgement::Keep
             }
             _ => Judgement::Keep,
@@ -126,14 +127,14 @@ impl Link {
     /// stays here, and the engine is told that it was answered.
     fn judge_ping(&self) -> Judgement {
         let mut state = self.lock();
-        if state.is_first_ping_past {
+        if state.first_ping != FirstPing::Awaited {
             return Judgement::Keep;
         }
-        state.is_first_ping_past = true;
+        state.first_ping = FirstPing::Past;
         if self.born.elapsed() >= self.sessions.ping_interval() / 2 {
             return Judgement::Keep;
         }
-        state.owes_pong = true;
+        state.first_ping = FirstPing::Held;
         Judgement::Drop
     }
 
@@ -141,7 +142,7 @@ impl Link {
         match packet {
             [b'0', rest @ ..] => self.judge_connect(rest),
             [b'1'] => {
-                self.lock().is_open = false;
+                self.lock().stage = Stage::Joined;
                 Judgement::Keep
             }
             [b'5' | b'6', rest @ ..] => {
@@ -183,7 +184,7 @@ impl Link {
 /// The id that a CONNECT answer tells; notes that the main namespace opens with it.
 fn connect_id(state: &mut State, namespace: &str) -> ConnectionId {
     if namespace == "/" {
-        state.is_opening = true;
+        state.stage = Stage::Opening;
         state.id.clone()
     } else {
         ConnectionId::new()

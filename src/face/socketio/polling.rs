@@ -13,7 +13,7 @@ use http_body_util::Full;
 
 use crate::face::socketio::delivery::PollBody;
 use crate::face::socketio::encode::{self, Dialect};
-use crate::face::socketio::link::{Exit, Link, Probe};
+use crate::face::socketio::link::{Exit, Link, Probe, Stage};
 use crate::face::socketio::packets::Judgement;
 use crate::face::socketio::request::Refusal;
 use crate::face::socketio::shim::{Engine, Shim, lean};
@@ -100,10 +100,8 @@ impl<E: Engine> Shim<E> {
     /// Adds the events that are due.
     fn add_due(&self, link: &Arc<Link>, packets: &mut Vec<Bytes>) -> Added {
         let mut state = link.lock();
-        if std::mem::take(&mut state.is_opening) {
-            state.is_open = true;
-        }
-        if state.is_open && matches!(state.exit, Exit::Polling) {
+        state.stage.advance();
+        if state.stage == Stage::Open && matches!(state.exit, Exit::Polling) {
             let mut body = PollBody::new(self.0.settings.payload_bytes_max);
             if !link.send_all(&mut state, &mut body) {
                 link.news.notify_one();
@@ -113,7 +111,7 @@ impl<E: Engine> Shim<E> {
             }
         }
         Added {
-            owes_pong: std::mem::take(&mut state.owes_pong),
+            owes_pong: state.first_ping.settle(),
             must_answer: state.probe == Probe::Answered || !matches!(state.exit, Exit::Polling),
             is_doomed: state.close_reason.is_some() && matches!(state.exit, Exit::Closed),
         }

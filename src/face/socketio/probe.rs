@@ -47,7 +47,11 @@ impl Upgrading {
 
 impl Drop for Upgrading {
     fn drop(&mut self) {
-        self.link.lock().probe = Probe::None;
+        let mut state = self.link.lock();
+        if state.probe != Probe::Repeated {
+            state.probe = Probe::None;
+        }
+        drop(state);
         self.link.decided.notify_waiters();
     }
 }

@@ -17,7 +17,7 @@ use hyper::service::Service;
 use crate::drain::Drain;
 use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::frames::Frames;
-use crate::face::socketio::link::{Exit, Link};
+use crate::face::socketio::link::{Exit, Link, Probe};
 use crate::face::socketio::polling;
 use crate::face::socketio::probe::Upgrading;
 use crate::face::socketio::request::{Protocol, Query, Refusal, Transport};
@@ -214,7 +214,7 @@ impl<E: Engine> Shim<E> {
             let Some(upgrading) = upgrading else { return };
             let limit = shim.0.settings.upgrade_timeout;
             if let Some(raw) = upgrading.converse(raw, limit).await {
-                link.lock().swallows_probe = true;
+                link.lock().probe = Probe::Repeated;
                 shim.hand_over(raw, &link, request);
             }
         });

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::face::socketio::OnJoin;
 use crate::face::socketio::delivery::Subscription;
-use crate::face::socketio::link::{Direct, Link};
+use crate::face::socketio::link::{Direct, Link, Stage, State};
 use crate::face::socketio::messages::{self, Problem};
 use crate::face::socketio::requests::Desk;
 use crate::hub::{AttachError, Attached, From};
@@ -185,7 +185,7 @@ fn subscribe_one(link: &Arc<Link>, desk: &Desk, wish: Wish) -> Result<Value, Pro
     let recovered = is_resume && attached.gap.is_none();
     let cursor = attached.cursor.clone();
     let mut state = link.lock();
-    if state.generation != generation || !state.is_joined {
+    if state.generation != generation || state.stage == Stage::Out {
         drop(state);
         return Err(Problem::new(
             "disconnected",
@@ -227,7 +227,7 @@ impl Link {
     /// ring, by cursor.
     fn admit(
         self: &Arc<Self>,
-        state: &mut crate::face::socketio::link::State,
+        state: &mut State,
         (session, subscription): (&str, Arc<Subscription>),
         mut attached: Attached,
     ) {
