@@ -51,6 +51,8 @@ fn link_of(socket: &SocketRef) -> Result<Arc<Link>, NoLink> {
 
 fn join_main(socket: &SocketRef, desk: &Desk, metrics: &Metrics) -> Result<(), NoLink> {
     let link = link_of(socket)?;
+    // The handshake may still be on its way out: then this is where its id is first seen.
+    link.learn_sid(socket.id.as_str());
     let (generation, id) = link.join();
     listen(socket, desk, |name| match name {
         "subscribe" => What::Subscribe,
