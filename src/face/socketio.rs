@@ -5,6 +5,7 @@
 //! queue: it goes from the ring to the connection's exit, by cursor. The [`shim`] stands between
 //! client and engine and makes the two agree.
 
+mod argument;
 mod client_files;
 mod config;
 mod delivery;

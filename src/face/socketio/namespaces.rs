@@ -3,12 +3,12 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
-use serde_json::Value;
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
 
 use crate::connection::{CloseReason, Metrics};
+use crate::face::socketio::argument;
 use crate::face::socketio::link::{Direct, Link};
 use crate::face::socketio::messages;
 use crate::face::socketio::requests::{Desk, Request, What};
@@ -96,13 +96,13 @@ fn listen(socket: &SocketRef, desk: &Desk, what: fn(&str) -> What) {
     socket.on_fallback(
         move |socket: SocketRef,
               Event(name): Event,
-              TryData(data): TryData<Value>,
+              TryData(data): TryData<rmpv::Value>,
               ack: AckSender| {
             if let Ok(link) = link_of(&socket) {
                 link.request(
                     Request {
                         what: what(&name),
-                        data: data.ok(),
+                        data: data.ok().and_then(argument::read),
                         ack,
                     },
                     &desk,
