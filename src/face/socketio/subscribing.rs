@@ -58,6 +58,11 @@ fn each(
             link.answer(messages::error(&Value::Null, &problem, link.dialect));
             json!(problem)
         }
+        Some(Value::Array(entries)) if entries.is_empty() => {
+            let problem = Problem::new("invalid_subscription", "give at least one id".to_owned());
+            link.answer(messages::error(&Value::Null, &problem, link.dialect));
+            json!(problem)
+        }
         Some(Value::Array(entries)) => entries.into_iter().map(one).collect(),
         Some(entry) => one(entry),
         None => one(Value::Null),
@@ -79,16 +84,24 @@ fn given(entry: &Value) -> Value {
 
 fn wish(entry: Value) -> Result<Wish, Problem> {
     let invalid = |why: &str| Problem::new("invalid_subscription", why.to_owned());
-    let (session, since, events) = match entry {
-        Value::String(session) => (session, None, None),
+    let (session, topic, since, events) = match entry {
+        Value::String(session) => {
+            let topic = TopicName::of_session(&session);
+            (session, topic, None, None)
+        }
         Value::Object(mut fields) => {
-            let id = fields
-                .remove("sessionId")
-                .or_else(|| fields.remove("topic"));
-            let Some(Value::String(session)) = id else {
-                return Err(invalid("give `sessionId` or `topic` as a string"));
-            };
-            (session, fields.remove("since"), fields.remove("events"))
+            let (since, events) = (fields.remove("since"), fields.remove("events"));
+            match (fields.remove("sessionId"), fields.remove("topic")) {
+                (Some(Value::String(session)), _) => {
+                    let topic = TopicName::of_session(&session);
+                    (session, topic, since, events)
+                }
+                (None, Some(Value::String(name))) => {
+                    let topic = name.parse();
+                    (name, topic, since, events)
+                }
+                _ => return Err(invalid("give `sessionId` or `topic` as a string")),
+            }
         }
         _ => {
             return Err(invalid(
@@ -97,8 +110,7 @@ fn wish(entry: Value) -> Result<Wish, Problem> {
             ));
         }
     };
-    let topic = TopicName::of_session(&session)
-        .map_err(|e| Problem::new("invalid_topic", e.to_string()))?;
+    let topic = topic.map_err(|e| Problem::new("invalid_topic", e.to_string()))?;
     let since = match since {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(
