@@ -148,6 +148,17 @@ pub(crate) fn poll_packets(frames: &Bytes, dialect: Dialect) -> impl Iterator<It
     })
 }
 
+/// The frame of a packet that was made for a poll.
+pub(crate) fn frame_of_packet(packet: &Bytes) -> Bytes {
+    match packet
+        .strip_prefix(b"b")
+        .map(|base64| STANDARD.decode(base64))
+    {
+        Some(Ok(payload)) => frame::build(BINARY, &payload),
+        _ => frame::build(TEXT, packet),
+    }
+}
+
 /// The body of a poll.
 pub(crate) fn body(packets: &[Bytes], dialect: Dialect) -> Bytes {
     let mut body = BytesMut::new();

@@ -28,6 +28,8 @@ pub(crate) struct Link {
     pub(crate) dialect: Dialect,
     /// Whether the session began as websocket; then its engine id is never needed by the client.
     pub(crate) is_websocket_born: bool,
+    /// Most packets in the body of one poll.
+    pub(crate) poll_packets_max: usize,
     pub(crate) born: Instant,
     pub(crate) sessions: Arc<Sessions>,
     /// The engine's id of the session: the client's credential, never shown to others.
@@ -141,6 +143,8 @@ pub(crate) struct State {
     /// The outbox turned us away.
     pub(crate) is_blocked: bool,
     pub(crate) close_reason: Option<CloseReason>,
+    /// Packets that did not fit into the body of the last poll; they go before anything else.
+    pub(crate) left_over: VecDeque<Bytes>,
     pub(crate) direct: VecDeque<Direct>,
     pub(crate) subscriptions: Vec<Arc<Subscription>>,
     pub(crate) requests: Requests,
@@ -161,11 +165,13 @@ impl Link {
     pub(crate) fn new(
         dialect: Dialect,
         is_websocket_born: bool,
+        poll_packets_max: usize,
         sessions: &Arc<Sessions>,
     ) -> Arc<Self> {
         Arc::new(Self {
             dialect,
             is_websocket_born,
+            poll_packets_max,
             born: Instant::now(),
             sessions: Arc::clone(sessions),
             sid: OnceLock::new(),
@@ -181,6 +187,7 @@ impl Link {
                 attachments: 0,
                 is_blocked: false,
                 close_reason: None,
+                left_over: VecDeque::new(),
                 direct: VecDeque::new(),
                 subscriptions: Vec::new(),
                 requests: Requests::default(),

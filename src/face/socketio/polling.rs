@@ -47,6 +47,9 @@ impl<E: Engine> Shim<E> {
                 link.news.notify_one();
             }
         }
+        if let Some(body) = left_over(&link) {
+            return Ok(response(body));
+        }
         let mut abort = Abort {
             shim: self.clone(),
             link,
@@ -92,6 +95,10 @@ impl<E: Engine> Shim<E> {
             }
             if !packets.is_empty() {
                 abort.is_armed = due.is_doomed;
+                if packets.len() > link.poll_packets_max {
+                    let rest = packets.split_off(link.poll_packets_max);
+                    link.lock().left_over.extend(rest);
+                }
                 return Ok(response(encode::body(&packets, link.dialect)));
             }
         }
@@ -102,7 +109,14 @@ impl<E: Engine> Shim<E> {
         let mut state = link.lock();
         state.stage.advance();
         if state.stage == Stage::Open && matches!(state.exit, Exit::Polling) {
-            let mut body = PollBody::new(self.0.settings.payload_bytes_max);
+            // What does not fit into small bodies waits: then one batch is enough.
+            let is_small = link.poll_packets_max < usize::MAX;
+            let bytes_max = if is_small {
+                1
+            } else {
+                self.0.settings.payload_bytes_max
+            };
+            let mut body = PollBody::new(bytes_max);
             if !link.send_all(&mut state, &mut body) {
                 link.news.notify_one();
             }
@@ -119,8 +133,8 @@ impl<E: Engine> Shim<E> {
 
     /// The session is gone: a poll that crossed with its close is answered as if it had waited.
     fn farewell(&self, sid: &str) -> Result<Response<Body>, Refusal> {
-        if self.0.sessions.takes_farewell(sid) {
-            return Ok(response(Bytes::from_static(NOOP)));
+        if let Some(dialect) = self.0.sessions.takes_farewell(sid) {
+            return Ok(response(encode::body(&[Bytes::from_static(NOOP)], dialect)));
         }
         Err(Refusal::SessionUnknown)
     }
@@ -136,8 +150,21 @@ struct Added {
     is_doomed: bool,
 }
 
+/// The body of a poll from what did not fit into the last one.
+fn left_over(link: &Link) -> Option<Bytes> {
+    let mut state = link.lock();
+    let count = state.left_over.len().min(link.poll_packets_max);
+    let packets: Vec<Bytes> = state.left_over.drain(..count).collect();
+    if packets.is_empty() {
+        None
+    } else {
+        Some(encode::body(&packets, link.dialect))
+    }
+}
+
 /// What of the engine's body may pass.
 fn judge(link: &Arc<Link>, body: &Bytes) -> Vec<Bytes> {
+    let is_eio3 = link.dialect == Dialect::TextEio3 && link.sessions.speaks_socketio();
     let mut passed = Vec::new();
     for packet in encode::split_body(body, link.dialect) {
         let (judgement, is_binary) = match packet.strip_prefix(b"b") {
@@ -148,6 +175,10 @@ fn judge(link: &Arc<Link>, body: &Bytes) -> Vec<Bytes> {
             None => (link.judge_text(&packet), false),
         };
         match judgement {
+            // Old clients want the type of the packet in front of the base64; the engine leaves it out.
+            Judgement::Keep if is_binary && is_eio3 => {
+                passed.push([b"b4", &packet[1..]].concat().into());
+            }
             Judgement::Keep => passed.push(packet),
             Judgement::Drop => {}
             Judgement::Swap(other) if is_binary => {

@@ -26,6 +26,8 @@ pub(crate) struct Query<'a> {
     pub(crate) transport: Transport,
     /// The session, unless this request opens one.
     pub(crate) sid: Option<&'a str>,
+    /// python-engineio writes the transport first; others the version.
+    pub(crate) is_pythons: bool,
 }
 
 /// Why an Engine.IO request is refused. The codes are those of Engine.IO.
@@ -43,13 +45,17 @@ pub(crate) enum Refusal {
 impl<'a> Query<'a> {
     pub(crate) fn parse(method: &Method, query: Option<&'a str>) -> Result<Self, Refusal> {
         let (mut eio, mut transport, mut sid) = (None, None, None);
+        let mut is_pythons = false;
         for (key, value) in query
             .unwrap_or("")
             .split('&')
             .filter_map(|pair| pair.split_once('='))
         {
             match key {
-                "EIO" => eio = eio.or(Some(value)),
+                "EIO" => {
+                    is_pythons = transport.is_some();
+                    eio = eio.or(Some(value));
+                }
                 "transport" => transport = transport.or(Some(value)),
                 "sid" => sid = sid.or(Some(value)),
                 _ => {}
@@ -77,6 +83,7 @@ impl<'a> Query<'a> {
                 protocol,
                 transport,
                 sid,
+                is_pythons,
             })
         } else {
             Err(Refusal::BadRequest)
@@ -161,5 +168,8 @@ mod tests {
         }
         let query = parse(Method::GET, Some("EIO=3&transport=polling&t=x&sid=ab")).unwrap();
         assert_eq!((query.protocol, query.sid), (Protocol::Eio3, Some("ab")));
+        assert!(!query.is_pythons);
+        let query = parse(Method::GET, Some("transport=polling&EIO=4&t=1.5")).unwrap();
+        assert!(query.is_pythons);
     }
 }

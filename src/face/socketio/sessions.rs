@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::face::socketio::encode::Dialect;
 use crate::face::socketio::link::{Link, WeakLink};
 
 /// How long a session that its client closed may still be asked for once.
@@ -23,7 +24,7 @@ pub(crate) struct Sessions {
     links: RwLock<HashMap<Box<str>, WeakLink>>,
     /// Sessions that their client closed while none of its polls was waiting. A poll that was sent
     /// at the same time and comes later is answered once as if it had waited.
-    farewells: Mutex<VecDeque<(Box<str>, Instant)>>,
+    farewells: Mutex<VecDeque<(Box<str>, Dialect, Instant)>>,
 }
 
 impl Sessions {
@@ -74,7 +75,7 @@ impl Sessions {
     }
 
     /// Notes that a client closed its session.
-    pub(crate) fn bid_farewell(&self, sid: &str) {
+    pub(crate) fn bid_farewell(&self, sid: &str, dialect: Dialect) {
         let mut farewells = self
             .farewells
             .lock()
@@ -82,22 +83,25 @@ impl Sessions {
         while farewells.len() >= FAREWELLS_MAX
             || farewells
                 .front()
-                .is_some_and(|(_, at)| at.elapsed() > FAREWELL_MAX)
+                .is_some_and(|(_, _, at)| at.elapsed() > FAREWELL_MAX)
         {
             farewells.pop_front();
         }
-        farewells.push_back((sid.into(), Instant::now()));
+        farewells.push_back((sid.into(), dialect, Instant::now()));
     }
 
-    /// Whether a poll for this session crossed with its close; true once.
-    pub(crate) fn takes_farewell(&self, sid: &str) -> bool {
+    /// The dialect in which a poll that crossed with the close of this session is to be answered;
+    /// once.
+    pub(crate) fn takes_farewell(&self, sid: &str) -> Option<Dialect> {
         let mut farewells = self
             .farewells
             .lock()
             .expect("no holder of the farewells panics");
         let found = farewells
             .iter()
-            .position(|(known, at)| **known == *sid && at.elapsed() <= FAREWELL_MAX);
-        found.and_then(|at| farewells.remove(at)).is_some()
+            .position(|(known, _, at)| **known == *sid && at.elapsed() <= FAREWELL_MAX);
+        found
+            .and_then(|at| farewells.remove(at))
+            .map(|(_, dialect, _)| dialect)
     }
 }

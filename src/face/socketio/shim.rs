@@ -17,12 +17,15 @@ use hyper::service::Service;
 use crate::drain::Drain;
 use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::frames::Frames;
-use crate::face::socketio::link::{Exit, Link, Probe};
+use crate::face::socketio::link::{Direct, Exit, Link, Probe};
 use crate::face::socketio::polling;
 use crate::face::socketio::probe::Upgrading;
 use crate::face::socketio::request::{Protocol, Query, Refusal, Transport};
 use crate::face::socketio::sessions::Sessions;
 use crate::wire::{self, DeadlineError, Outboxes, Stream, Upgrade, UpgradeError};
+
+/// python-engineio drops the connection when the body of a poll has more packets.
+const PYTHON_POLL_PACKETS_MAX: usize = 16;
 
 /// What an engine answered.
 #[derive(Debug)]
@@ -186,7 +189,12 @@ impl<E: Engine> Shim<E> {
         uri: &Uri,
     ) -> Result<Response<Body>, Refusal> {
         let (upgrade, response) = accept(request)?;
-        let link = Link::new(self.dialect(query.protocol), true, &self.0.sessions);
+        let link = Link::new(
+            self.dialect(query.protocol),
+            true,
+            usize::MAX,
+            &self.0.sessions,
+        );
         let (shim, request) = (self.clone(), lean(Method::GET, uri, &link, ()));
         self.0.wire.drain.spawn(async move {
             if let Some(raw) = upgrade.raw().await {
@@ -233,13 +241,27 @@ impl<E: Engine> Shim<E> {
         {
             let mut state = link.lock();
             state.exit = Exit::WebSocket(Arc::clone(stream.outbox()));
+            for packet in std::mem::take(&mut state.left_over).iter().rev() {
+                let frame = encode::frame_of_packet(packet);
+                state.direct.push_front(Direct::Frames(frame));
+            }
             link.deliver(&mut state);
         }
         self.0.engine.take(stream, request);
     }
 
     async fn open_polling(&self, query: &Query<'_>, uri: &Uri) -> Result<Response<Body>, Refusal> {
-        let link = Link::new(self.dialect(query.protocol), false, &self.0.sessions);
+        let packets_max = if query.is_pythons {
+            PYTHON_POLL_PACKETS_MAX
+        } else {
+            usize::MAX
+        };
+        let link = Link::new(
+            self.dialect(query.protocol),
+            false,
+            packets_max,
+            &self.0.sessions,
+        );
         let request = lean(Method::GET, uri, &link, Full::default());
         let answer = self.0.engine.answer(request).await;
         if answer.status != StatusCode::OK {
@@ -279,7 +301,7 @@ impl<E: Engine> Shim<E> {
         }
         let body = body.to_bytes();
         if polling::has_close(&body, link.dialect) {
-            self.0.sessions.bid_farewell(sid);
+            self.0.sessions.bid_farewell(sid, link.dialect);
         }
         let mut request = lean(Method::POST, uri, &link, Full::new(body));
         if let Some(kind) = kind {
