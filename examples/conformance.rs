@@ -34,6 +34,8 @@ use tidings::wire::{self, Deadline, Outboxes};
 const PING_INTERVAL: Duration = Duration::from_millis(300);
 const PING_TIMEOUT: Duration = Duration::from_millis(200);
 const PAYLOAD_BYTES_MAX: u64 = 1_000_000;
+/// Most echoes that wait for one client.
+const ECHOES_MAX: usize = 4096;
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// All arguments of an event or acknowledgement, binary ones included.
@@ -156,6 +158,7 @@ async fn main() -> anyhow::Result<()> {
         .ping_interval(PING_INTERVAL)
         .ping_timeout(PING_TIMEOUT)
         .max_payload(PAYLOAD_BYTES_MAX)
+        .max_buffer_size(ECHOES_MAX)
         .build();
     let echo = EngineIoService::with_config(Arc::new(Echo), engine_config);
     let echo = Shim::new(echo, settings(Language::EngineIo), floor.clone());
@@ -165,6 +168,7 @@ async fn main() -> anyhow::Result<()> {
         .ping_interval(PING_INTERVAL)
         .ping_timeout(PING_TIMEOUT)
         .max_payload(PAYLOAD_BYTES_MAX)
+        .max_buffer_size(ECHOES_MAX)
         .connect_timeout(Duration::from_secs(1))
         .build_svc();
     for namespace in ["/", "/custom"] {
