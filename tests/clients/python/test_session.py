@@ -86,9 +86,10 @@ def test_since_resumes_exactly_and_a_foreign_cursor_is_a_gap(open_client, gatewa
     client.event("completed")
     assert sorted(client.sequence()) == [4, 5, 6]
     other = open_client()
-    ack = other.ask("subscribe", {"sessionId": session, "since": "another:3"})
+    foreign = f"{gateway.publish(f'session:{fresh()}', 'progress', {})['epoch']}:3"
+    ack = other.ask("subscribe", {"sessionId": session, "since": foreign})
     assert ack["ok"] is True and ack["recovered"] is False
-    assert other.event("gap")["from"] == "another:3"
+    assert other.event("gap")["from"] == foreign
     assert other.event("completed")["_replayed"] is True
 
 

@@ -17,6 +17,7 @@ export const MAX_PAYLOAD = 1_000_000;
 export const SEPARATOR = "\x1e";
 const BINARY = process.env.CONFORMANCE_BIN ?? fileURLToPath(new URL("../../../target/debug/examples/conformance", import.meta.url));
 const WAIT_MS = 5_000;
+const sockets = new Set();
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export { eventually, within };
@@ -47,8 +48,9 @@ export async function startServer() {
   return {
     url: `http://127.0.0.1:${port}`,
     stop: async () => {
+      for (const socket of sockets) socket.terminate(); // those of tests that failed
       child.kill();
-      await within(exited, 10_000, () => "the example did not stop");
+      await within(exited, 10_000, () => "the example did not stop").finally(() => child.kill("SIGKILL"));
     },
   };
 }
@@ -110,6 +112,8 @@ export class Socket {
 
   constructor(url) {
     this.raw = new WebSocket(url);
+    sockets.add(this.raw);
+    this.raw.once("close", () => sockets.delete(this.raw));
     this.opened = new Promise((resolve) => this.raw.once("open", resolve));
     this.closed = new Promise((resolve) => this.raw.once("close", (code) => resolve(code)));
     this.raw.on("error", () => {});

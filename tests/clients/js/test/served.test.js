@@ -35,6 +35,13 @@ it("without configuration the answer says how to set it", async () => {
   }
 });
 
-it("a folder that is not there is reported before the port opens", async () => {
-  await assert.rejects(Gateway.start({ env: { TIDINGS__FACE__SOCKETIO__CLIENT_DIR: "/nowhere/dist" } }), /client_dir/);
+it("a folder that is not there is answered in the same way", async () => {
+  const gateway = await Gateway.start({ env: { TIDINGS__FACE__SOCKETIO__CLIENT_DIR: "/nowhere/dist" } });
+  try {
+    const { status, body } = await gateway.http("GET", "/socket.io/socket.io.js");
+    assert.equal(status, 404);
+    assert.match(typeof body === "string" ? body : JSON.stringify(body), /client_dir/);
+  } finally {
+    await gateway.stop();
+  }
 });

@@ -150,7 +150,9 @@ for (const kind of matrix())
 
     it("is told of a gap when its cursor is of another epoch or ahead", () =>
       open(async (client) => {
-        for (const wrong of [() => "other-epoch:1", (receipt) => `${receipt.epoch}:99`]) {
+        const elsewhere = await gateway.publish(`session:${freshId()}`, "progress", {});
+        assert.equal(typeof elsewhere.epoch, "string");
+        for (const wrong of [() => `${elsewhere.epoch}:1`, (receipt) => `${receipt.epoch}:99`]) {
           const id = freshId();
           const topic = `session:${id}`;
           const receipt = await gateway.publish(topic, "model_result", { modelName: "a" });
