@@ -245,7 +245,8 @@ suite_interop() {
   wait "$gateway" || code=$?
   gateway=''
   tallied interop "$code" "$(count '^[0-9]+ passed' "$logs/interop.log")" "$(count '[0-9]+ failed$' "$logs/interop.log")" "$(count '^skipped: [0-9]+' "$logs/interop.log")"
-  { grep -E '^(SKIP|FAIL)' "$logs/interop.log" || true; } | sed 's/^/   /'
+  { grep -E '^FAIL' "$logs/interop.log" || true; } | sed 's/^/   /'
+  { grep -E '^SKIP' "$logs/interop.log" || true; } | sed -E 's/^SKIP [^:]*: //' | sort | uniq -c | sed -E 's/^ *([0-9]+) (.*)/   skipped \1: \2/'
 }
 
 suites=("$@")

@@ -37,7 +37,7 @@ export class Gateway {
     const listening = new Promise((resolve) => {
       const read = (chunk) => {
         this.#lines.push(String(chunk));
-        const hit = /listening on (http:\/\/[^\s]+)/.exec(this.output());
+        const hit = /(?:listening on|serves at) (http:\/\/[^\s]+)/.exec(this.output());
         if (hit) resolve(hit[1]);
       };
       child.stdout.on("data", read);
