@@ -5,6 +5,10 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 gateway=${GATEWAY_BIN:-${CARGO_TARGET_DIR:-$root/target}/debug/tidings}
+if [ ! -x "$gateway" ]; then
+  echo "there is no $gateway: run cargo build, or name another in GATEWAY_BIN"
+  exit 1
+fi
 work=$(mktemp -d)
 demo=''
 finish() {
