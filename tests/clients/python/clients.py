@@ -118,8 +118,14 @@ class Async(Recorder):
     def ask(self, name, data):
         return self._run(self.client.call(name, data, namespace=self.namespace, timeout=DEADLINE))
 
+    async def _leave(self):
+        # a packet that is being posted while the client disconnects makes it forget to send the rest, its close
+        # included; it would then wait for the server's next ping
+        await asyncio.wait_for(self.client.eio.queue.join(), DEADLINE)
+        await self.client.disconnect()
+
     def close(self):
-        self._run(self.client.disconnect())
+        self._run(self._leave())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(DEADLINE)
         self.loop.close()
