@@ -11,7 +11,8 @@ use tokio_util::task::TaskTracker;
 /// A handle to the drain of the process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Drain {
-    token: CancellationToken,
+    begun: CancellationToken,
+    doors: CancellationToken,
     tracker: TaskTracker,
 }
 
@@ -40,18 +41,28 @@ impl Drain {
 
     /// Whether the process is to finish.
     pub fn is_draining(&self) -> bool {
-        self.token.is_cancelled()
+        self.begun.is_cancelled()
     }
 
     /// Resolves when the process is to finish.
     pub async fn begun(&self) {
-        self.token.cancelled().await;
+        self.begun.cancelled().await;
     }
 
-    /// Tells everybody to finish.
+    /// Tells everybody to finish. Connections that are there may still ask; nobody new is let in.
     pub fn begin(&self) {
-        self.token.cancel();
+        self.begun.cancel();
         self.tracker.close();
+    }
+
+    /// Tells the listener to stop, and connections to end after what they are doing.
+    pub fn close_doors(&self) {
+        self.doors.cancel();
+    }
+
+    /// Resolves when the listener is to stop.
+    pub async fn doors_closed(&self) {
+        self.doors.cancelled().await;
     }
 
     /// Waits until all tasks have ended, at most `limit`. Returns how many had not.
@@ -68,4 +79,7 @@ pub struct Config {
     /// How long it may take.
     #[serde(with = "crate::quantity::duration")]
     pub limit: Duration,
+    /// How long polling clients may take to fetch what is due to them.
+    #[serde(with = "crate::quantity::duration")]
+    pub polling_grace: Duration,
 }

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use hyper::body::Incoming;
@@ -25,7 +24,7 @@ use crate::{connection, hub};
 pub struct Gateway {
     addr: SocketAddr,
     drain: Drain,
-    drain_limit: Duration,
+    drain_config: crate::drain::Config,
     socketio: SocketIo,
     store_promise: &'static str,
 }
@@ -96,7 +95,7 @@ impl Gateway {
         Ok(Self {
             addr,
             drain,
-            drain_limit: config.drain.limit,
+            drain_config: config.drain.clone(),
             socketio,
             store_promise,
         })
@@ -112,12 +111,17 @@ impl Gateway {
         self.store_promise
     }
 
-    /// Finishes: no new connections, those that are there are closed in a way that makes clients
+    /// Finishes: no new clients, those that are there are closed in a way that makes clients
     /// come back, tasks end. Bounded by `drain.limit`. Returns how many tasks had not ended.
     pub async fn drain(self) -> usize {
+        let config = &self.drain_config;
         self.drain.begin();
-        self.socketio.drain(self.drain_limit / 2, &self.drain).await;
-        self.drain.finished(self.drain_limit / 2).await
+        self.socketio
+            .let_polls_go(config.polling_grace.min(config.limit / 4))
+            .await;
+        self.drain.close_doors();
+        self.socketio.close(config.limit / 4).await;
+        self.drain.finished(config.limit / 2).await
     }
 }
 

@@ -40,7 +40,6 @@ use self::client_files::ClientFiles;
 use self::requests::Desk;
 use self::shim::{Language, Settings, Shim, Wire};
 use crate::connection::Metrics;
-use crate::drain::Drain;
 use crate::hub::Hub;
 use crate::wire::DeadlineError;
 
@@ -116,9 +115,22 @@ impl SocketIo {
         }
     }
 
-    /// Closes all connections in a way that makes clients come back; at most `limit`.
-    pub async fn drain(&self, limit: Duration, drain: &Drain) {
-        debug_assert!(drain.is_draining(), "nobody is let in any more");
+    /// Lets polling clients fetch what is due to them and go; at most `grace`. The drain has begun,
+    /// so nobody new comes.
+    pub async fn let_polls_go(&self, grace: Duration) {
+        let gone = async {
+            tokio::join!(self.plain.let_polls_go(), self.msgpack.let_polls_go());
+        };
+        if tokio::time::timeout(grace, gone).await.is_err() {
+            tracing::warn!("some polling clients did not fetch what was due to them in time");
+        }
+    }
+
+    /// Closes all connections in a way that makes clients come back; at most `limit`. The doors are
+    /// closed, so a client that comes back finds another node, or this one anew.
+    pub async fn close(&self, limit: Duration) {
+        self.plain.deliver_all();
+        self.msgpack.deliver_all();
         let [plain, msgpack] = &self.handles;
         let closed = async { tokio::join!(plain.close(), msgpack.close()) };
         if tokio::time::timeout(limit, closed).await.is_err() {

@@ -71,7 +71,7 @@ impl Metrics {
     }
 }
 
-/// Serves connections until the drain begins: `service` answers each request, whose body has a
+/// Serves connections until the doors close: `service` answers each request, whose body has a
 /// deadline and whose extensions hold the [`Peer`].
 pub async fn serve<S, B>(
     listener: TcpListener,
@@ -91,7 +91,7 @@ pub async fn serve<S, B>(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = drain.begun() => return,
+            () = drain.doors_closed() => return,
         };
         let (tcp, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -174,7 +174,7 @@ async fn converse<S, B>(
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = drain.begun() => {
+        () = drain.doors_closed() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -142,6 +142,8 @@ pub(crate) struct State {
     pub(crate) attachments: usize,
     /// The outbox turned us away.
     pub(crate) is_blocked: bool,
+    /// The node drains: when nothing is due any more, the next poll closes the session.
+    pub(crate) is_leaving: bool,
     pub(crate) close_reason: Option<CloseReason>,
     /// Packets that did not fit into the body of the last poll; they go before anything else.
     pub(crate) left_over: VecDeque<Bytes>,
@@ -186,6 +188,7 @@ impl Link {
                 first_ping: FirstPing::of(dialect),
                 attachments: 0,
                 is_blocked: false,
+                is_leaving: false,
                 close_reason: None,
                 left_over: VecDeque::new(),
                 direct: VecDeque::new(),
@@ -253,6 +256,18 @@ impl Link {
             return ConnectionId::of(&URL_SAFE_NO_PAD.encode(&digest[..15]));
         }
         state.id.clone()
+    }
+
+    /// Lets a polling client go, after it has fetched what is due to it.
+    pub(crate) fn say_goodbye(&self) {
+        let mut state = self.lock();
+        state.is_leaving = true;
+        self.news.notify_one();
+    }
+
+    /// Whether it is on polling.
+    pub(crate) fn is_polling(&self) -> bool {
+        matches!(self.lock().exit, Exit::Polling)
     }
 
     /// Ends the connection from our side: a websocket's engine notices by its socket, a polling

@@ -11,6 +11,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Response, StatusCode, Uri};
 use http_body_util::Full;
 
+use crate::connection::CloseReason;
 use crate::face::socketio::delivery::PollBody;
 use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Exit, Link, Probe, Stage};
@@ -108,7 +109,9 @@ impl<E: Engine> Shim<E> {
     fn add_due(&self, link: &Arc<Link>, packets: &mut Vec<Bytes>) -> Added {
         let mut state = link.lock();
         state.stage.advance();
-        if state.stage == Stage::Open && matches!(state.exit, Exit::Polling) {
+        let is_polling = matches!(state.exit, Exit::Polling);
+        let mut is_level = packets.is_empty();
+        if state.stage == Stage::Open && is_polling {
             // What does not fit into small bodies waits: then one batch is enough.
             let is_small = link.poll_packets_max < usize::MAX;
             let bytes_max = if is_small {
@@ -117,12 +120,21 @@ impl<E: Engine> Shim<E> {
                 self.0.settings.payload_bytes_max
             };
             let mut body = PollBody::new(bytes_max);
-            if !link.send_all(&mut state, &mut body) {
+            let took_all = link.send_all(&mut state, &mut body);
+            is_level &= took_all && body.frames.is_empty();
+            if !took_all {
                 link.news.notify_one();
             }
             for frames in &body.frames {
                 packets.extend(encode::poll_packets(frames, link.dialect));
             }
+        }
+        if state.is_leaving && is_polling && is_level {
+            // Only now: a client that is told events and the end at once may lose the events.
+            state.exit = Exit::Closed;
+            state.close_reason = Some(CloseReason::Drain);
+        } else if state.is_leaving {
+            link.news.notify_one();
         }
         Added {
             owes_pong: state.first_ping.settle(),

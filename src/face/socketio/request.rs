@@ -40,6 +40,7 @@ pub(crate) enum Refusal {
     ProtocolUnsupported,
     TooLarge,
     TooSlow,
+    Draining,
 }
 
 impl<'a> Query<'a> {
@@ -106,6 +107,7 @@ impl Refusal {
                 3,
                 "Payload larger than maxPayload",
             ),
+            Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, 3, "This node is draining"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, 3, "Request body too slow"),
         }
     }

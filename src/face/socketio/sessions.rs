@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::face::socketio::encode::Dialect;
@@ -21,6 +22,8 @@ const FAREWELLS_MAX: usize = 1024;
 pub(crate) struct Sessions {
     ping_interval: Duration,
     speaks_socketio: bool,
+    /// Told when a session is gone.
+    gone: Notify,
     links: RwLock<HashMap<Box<str>, WeakLink>>,
     /// Sessions that their client closed while none of its polls was waiting. A poll that was sent
     /// at the same time and comes later is answered once as if it had waited.
@@ -33,6 +36,7 @@ impl Sessions {
         Self {
             ping_interval,
             speaks_socketio,
+            gone: Notify::new(),
             links,
             farewells,
         }
@@ -72,6 +76,43 @@ impl Sessions {
         if links.len() * 4 < links.capacity() {
             links.shrink_to_fit();
         }
+        drop(links);
+        self.gone.notify_waiters();
+    }
+
+    /// Lets polling clients go, each after it has fetched what is due to it. Returns when all are
+    /// gone.
+    pub(crate) async fn let_polls_go(&self) {
+        loop {
+            let gone = self.gone.notified();
+            tokio::pin!(gone);
+            gone.as_mut().enable();
+            let polling: Vec<_> = self
+                .all()
+                .into_iter()
+                .filter(|link| link.is_polling())
+                .collect();
+            if polling.is_empty() {
+                return;
+            }
+            for link in polling {
+                link.say_goodbye();
+            }
+            gone.await;
+        }
+    }
+
+    /// Sends to everybody what is due, as far as their sockets take it: nothing follows a close.
+    pub(crate) fn deliver_all(&self) {
+        for link in self.all() {
+            let mut state = link.lock();
+            link.deliver(&mut state);
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Link>> {
+        let links = self.links.read().expect("no holder of the sessions panics");
+        links.values().filter_map(WeakLink::upgrade).collect()
     }
 
     /// Notes that a client closed its session.

@@ -161,6 +161,9 @@ impl<E: Engine> Shim<E> {
         let uri = owned(request.uri());
         let answered = match Query::parse(request.method(), uri.query()) {
             Err(refusal) => Err(refusal),
+            Ok(query) if query.sid.is_none() && self.0.wire.drain.is_draining() => {
+                Err(Refusal::Draining)
+            }
             Ok(query) => match (query.transport, query.sid) {
                 (Transport::WebSocket, None) => self.open_websocket(&mut request, &query, &uri),
                 (Transport::WebSocket, Some(sid)) => self.upgrade(&mut request, sid, &uri),
@@ -172,6 +175,16 @@ impl<E: Engine> Shim<E> {
             },
         };
         answered.unwrap_or_else(Refusal::response)
+    }
+
+    /// Lets polling clients go, each after it has fetched what is due to it.
+    pub async fn let_polls_go(&self) {
+        self.0.sessions.let_polls_go().await;
+    }
+
+    /// Sends to everybody what is due, as far as their sockets take it.
+    pub fn deliver_all(&self) {
+        self.0.sessions.deliver_all();
     }
 
     fn dialect(&self, protocol: Protocol) -> Dialect {

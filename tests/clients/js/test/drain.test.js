@@ -48,19 +48,21 @@ it("with nobody connected ends at once", async () => {
   assert.ok(performance.now() - started < 5_000);
 });
 
-it("an event acknowledged before the drain is delivered before the end", async () => {
-  const gateway = await Gateway.start();
-  const client = await Client.open(gateway);
-  try {
-    const id = freshId("last");
-    await client.subscribe(id);
-    await gateway.batch(Array.from({ length: 500 }, (_, i) => ({ topic: `session:${id}`, name: "model_result", data: { i } })));
-    const ended = gateway.stop();
-    await client.next((name) => name === "#disconnect", "a disconnect", { ms: 20_000 });
-    assert.deepEqual(client.payloads("model_result").map((data) => data.i), Array.from({ length: 500 }, (_, i) => i));
-    assert.equal((await ended).code, 0);
-  } finally {
-    client.close();
-    await gateway.stop();
-  }
-});
+for (const kind of matrix()) {
+  it(`an event acknowledged before the drain is delivered before the end: ${kind.label ?? JSON.stringify(kind)}`, async () => {
+    const gateway = await Gateway.start();
+    const client = await Client.open(gateway, kind);
+    try {
+      const id = freshId("last");
+      await client.subscribe(id);
+      await gateway.batch(Array.from({ length: 500 }, (_, i) => ({ topic: `session:${id}`, name: "model_result", data: { i } })));
+      const ended = gateway.stop();
+      await client.next((name) => name === "#disconnect", "a disconnect", { ms: 20_000 });
+      assert.deepEqual(client.payloads("model_result").map((data) => data.i), Array.from({ length: 500 }, (_, i) => i));
+      assert.equal((await ended).code, 0);
+    } finally {
+      client.close();
+      await gateway.stop();
+    }
+  });
+}
