@@ -139,9 +139,10 @@ async fn prepare(tcp: &TcpStream, config: &Config) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     // What is sent and not acknowledged in this time is given up: a peer that vanished.
     socket2::SockRef::from(tcp).set_tcp_user_timeout(Some(config.write_stall_max))?;
-    tokio::time::timeout(config.first_byte_timeout, tcp.readable())
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    // Peeking, since a fresh socket may be called readable before there is anything to read.
+    let mut first = [0];
+    tokio::time::timeout(config.first_byte_timeout, tcp.peek(&mut first)).await??;
+    Ok(())
 }
 
 async fn converse<S, B>(

@@ -5,3 +5,4 @@
 mod command_line;
 mod http;
 mod layers;
+mod wire;
