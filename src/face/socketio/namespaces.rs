@@ -6,6 +6,7 @@ use std::sync::Arc;
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
+use tokio_util::sync::CancellationToken;
 
 use crate::connection::{CloseReason, Metrics};
 use crate::face::socketio::argument;
@@ -81,17 +82,27 @@ fn join_main(socket: &SocketRef, desk: &Desk, metrics: &Metrics) -> Result<(), N
 
 fn join_producers(socket: &SocketRef, desk: &Desk) -> Result<(), NoLink> {
     link_of(socket)?;
-    listen(socket, desk, |name| match name {
+    let left = CancellationToken::new();
+    let asked = left.clone();
+    listen(socket, desk, move |name| match name {
         "publish" => What::Publish,
-        "ask" => What::Ask,
+        "ask" => What::Ask(asked.clone()),
         other => What::Unknown(other.to_owned()),
+    });
+    socket.on_disconnect(move || {
+        left.cancel();
+        ready(())
     });
     Ok(())
 }
 
 /// Puts every event of a socket into its link's queue. The closure runs where the engine reads the
 /// packet, so the order is the client's; what it returns is ready at once.
-fn listen(socket: &SocketRef, desk: &Desk, what: fn(&str) -> What) {
+fn listen(
+    socket: &SocketRef,
+    desk: &Desk,
+    what: impl Fn(&str) -> What + Clone + Send + Sync + 'static,
+) {
     let desk = desk.clone();
     socket.on_fallback(
         move |socket: SocketRef,

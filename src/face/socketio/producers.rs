@@ -1,11 +1,16 @@
 //! Namespace `/producers`: publish with an acknowledgement, and ask with the answer as one.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use socketioxide::extract::AckSender;
+use tokio_util::sync::CancellationToken;
 
+use crate::drain::Drain;
+use crate::face::socketio::link::Link;
 use crate::face::socketio::messages::Problem;
-use crate::face::socketio::requests::Desk;
+use crate::face::socketio::requests::{Desk, acknowledge};
 use crate::hub::{AppendError, Hub, Idempotency, WaitError};
 use crate::topic::{Class, Draft, EventName, TopicName};
 
@@ -37,7 +42,12 @@ pub(crate) async fn publish(hub: &Hub, data: Option<Value>) -> Value {
 
 /// Publishes a `clarification` and acknowledges with its answer, when it comes. The wait is a task
 /// of its own, so that other requests of the connection go on.
-pub(crate) async fn ask(desk: &Desk, data: Option<Value>, ack: AckSender) {
+pub(crate) async fn ask(
+    link: &Arc<Link>,
+    desk: &Desk,
+    data: Option<Value>,
+    (ack, left): (AckSender, CancellationToken),
+) {
     let data = data.map(|mut data| {
         if let Some(fields) = data.as_object_mut() {
             fields
@@ -60,34 +70,43 @@ pub(crate) async fn ask(desk: &Desk, data: Option<Value>, ack: AckSender) {
             .and_then(|data| data["topic"].as_str()?.parse::<TopicName>().ok()),
     ) else {
         let why = "give {topic, data: {question, schema?, default?, expiresAt?}}".to_owned();
-        let _ = ack.send(&json!(Problem::new("invalid_event", why)));
+        acknowledge(link, ack, &json!(Problem::new("invalid_event", why)));
         return;
     };
     if let Err(problem) = append(&desk.hub, data).await {
-        let _ = ack.send(&json!(problem));
+        acknowledge(link, ack, &json!(problem));
         return;
     }
-    let (hub, drain) = (desk.hub.clone(), desk.drain.clone());
+    let (link, hub, drain) = (Arc::clone(link), desk.hub.clone(), desk.drain.clone());
     desk.drain.spawn(async move {
-        let wait = hub.config().answer_wait_max;
-        let answer = loop {
-            match hub.wait_for_answer(&name, &id, wait).await {
-                Ok(Some(answer)) => break json!(answer),
-                Ok(None) if drain.is_draining() => {
-                    let why = "the node is draining: ask for the answer again".to_owned();
-                    break json!(Problem::new("draining", why));
-                }
-                Ok(None) => {}
-                Err(error @ WaitError::Expired) => {
-                    break json!(Problem::new("expired", error.to_string()));
-                }
-                Err(error @ WaitError::Unknown) => {
-                    break json!(Problem::new("unknown_clarification", error.to_string()));
-                }
-            }
-        };
-        let _ = ack.send(&answer);
+        tokio::select! {
+            answer = answer(&hub, &drain, (&name, &id)) => acknowledge(&link, ack, &answer),
+            () = left.cancelled() => {}
+        }
     });
+}
+
+/// The answer to a question, when it comes, or why there will be none.
+async fn answer(hub: &Hub, drain: &Drain, (name, id): (&TopicName, &str)) -> Value {
+    loop {
+        match hub
+            .wait_for_answer(name, id, hub.config().answer_wait_max)
+            .await
+        {
+            Ok(Some(answer)) => return json!(answer),
+            Ok(None) if drain.is_draining() => {
+                let why = "the node is draining: ask for the answer again".to_owned();
+                return json!(Problem::new("draining", why));
+            }
+            Ok(None) => {}
+            Err(error @ WaitError::Expired) => {
+                return json!(Problem::new("expired", error.to_string()));
+            }
+            Err(error @ WaitError::Unknown) => {
+                return json!(Problem::new("unknown_clarification", error.to_string()));
+            }
+        }
+    }
 }
 
 async fn append(hub: &Hub, data: Option<Value>) -> Result<Value, Problem> {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use socketioxide::extract::AckSender;
+use socketioxide::{SendError, SocketError};
+use tokio_util::sync::CancellationToken;
 
 use crate::connection::CloseReason;
 use crate::drain::Drain;
@@ -22,12 +24,13 @@ pub(crate) struct Request {
 }
 
 /// The kinds of requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum What {
     Subscribe,
     Unsubscribe,
     Publish,
-    Ask,
+    /// With what is cancelled when the producer leaves: it holds the connection as long as it waits.
+    Ask(CancellationToken),
     /// An event that nobody here listens to.
     Unknown(String),
 }
@@ -110,23 +113,31 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
     match what {
         What::Subscribe => {
             let answer = subscribing::subscribe(link, desk, data).await;
-            let _ = ack.send(&answer);
+            acknowledge(link, ack, &answer);
         }
         What::Unsubscribe => {
             let answer = subscribing::unsubscribe(link, desk, data);
-            let _ = ack.send(&answer);
+            acknowledge(link, ack, &answer);
         }
         What::Publish => {
             let answer = producers::publish(&desk.hub, data).await;
-            let _ = ack.send(&answer);
+            acknowledge(link, ack, &answer);
         }
-        What::Ask => producers::ask(desk, data, ack).await,
+        What::Ask(left) => producers::ask(link, desk, data, (ack, left)).await,
         What::Unknown(name) => {
             let name: String = name.chars().take(64).collect();
             let problem =
                 Problem::new("unknown_event", format!("nothing here listens to `{name}`"));
             link.answer(messages::error(&Value::Null, &problem, link.dialect));
-            let _ = ack.send(&json!(problem));
+            acknowledge(link, ack, &json!(problem));
         }
+    }
+}
+
+/// Acknowledges a request, if the client asked for it. Acknowledgements go through the engine's
+/// queue; a client that lets it fill up is closed, rather than left waiting for ever.
+pub(crate) fn acknowledge(link: &Link, ack: AckSender, answer: &Value) {
+    if let Err(SendError::Socket(SocketError::InternalChannelFull)) = ack.send(answer) {
+        link.close(CloseReason::Overloaded);
     }
 }

@@ -64,6 +64,31 @@ for (const kind of matrix().filter(({ transport }) => transport !== "upgrade"))
         assert.deepEqual(receipts.map((receipt) => receipt.seq), Array.from({ length: 200 }, (_, i) => i + 1));
       }));
 
+    it("asks, and is acknowledged with the first answer", () =>
+      open(async (producer) => {
+        const id = freshId();
+        const question = { question: "which?", clarificationId: "q", schema: { enum: ["a", "b"] } };
+        const answer = producer.ask("ask", { topic: `session:${id}`, data: question });
+        await withClients(gateway, [{}], async (client) => {
+          await client.subscribe(id);
+          const asked = await client.event("clarification");
+          assert.deepEqual([asked.clarificationId, asked.status], ["q", "pending"]);
+          // other requests of the producer go on while it waits
+          assert.equal((await producer.ask("publish", { topic: `session:${id}`, name: "progress", data: {} })).seq, 2);
+          const response = await fetch(`${gateway.url}/api/wizard/clarifications/respond`, {
+            method: "POST",
+            headers: { "content-type": "application/json" },
+            body: JSON.stringify({ sessionId: id, clarificationId: "q", response: "b" }),
+          });
+          assert.equal(response.status, 200);
+        });
+        const { clarificationId, response } = await answer;
+        assert.deepEqual([clarificationId, response], ["q", "b"]);
+        const again = await producer.ask("ask", { topic: `session:${id}`, data: question });
+        assert.equal(again.code, "asked_already", JSON.stringify(again));
+        assert.equal((await producer.ask("ask", { topic: "nowhere" })).code, "invalid_event");
+      }));
+
     it("gets a problem for what cannot be published, and goes on", () =>
       open(async (producer) => {
         for (const [what, entry] of Object.entries(REFUSED)) {
