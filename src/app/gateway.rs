@@ -106,6 +106,11 @@ impl Gateway {
         self.addr
     }
 
+    /// The Socket.IO face.
+    pub const fn socketio(&self) -> &SocketIo {
+        &self.socketio
+    }
+
     /// What the store promises, in a few words.
     pub const fn store_promise(&self) -> &'static str {
         self.store_promise

@@ -115,6 +115,13 @@ impl SocketIo {
         }
     }
 
+    /// How many sockets of this node are in a room; the room of a topic bears the topic's name.
+    pub fn room_len(&self, room: &str) -> usize {
+        let main = self.handles.iter().filter_map(|io| io.of("/"));
+        main.map(|io| io.within(room.to_owned()).sockets().len())
+            .sum()
+    }
+
     /// Lets polling clients fetch what is due to them and go; at most `grace`. The drain has begun,
     /// so nobody new comes.
     pub async fn let_polls_go(&self, grace: Duration) {

@@ -115,6 +115,7 @@ fn listen(
                         what: what(&name),
                         data: data.ok().and_then(argument::read),
                         ack,
+                        socket,
                     },
                     &desk,
                 );

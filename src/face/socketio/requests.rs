@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use socketioxide::extract::AckSender;
+use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::{SendError, SocketError};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,8 @@ pub(crate) struct Request {
     /// The first argument; nothing if it was missing or cannot be read as JSON.
     pub(crate) data: Option<Value>,
     pub(crate) ack: AckSender,
+    /// The socket that asks.
+    pub(crate) socket: SocketRef,
 }
 
 /// The kinds of requests.
@@ -109,14 +111,19 @@ impl Link {
 }
 
 async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
-    let Request { what, data, ack } = request;
+    let Request {
+        what,
+        data,
+        ack,
+        socket,
+    } = request;
     match what {
         What::Subscribe => {
-            let answer = subscribing::subscribe(link, desk, data).await;
+            let answer = subscribing::subscribe(link, (desk, &socket), data);
             acknowledge(link, ack, &answer);
         }
         What::Unsubscribe => {
-            let answer = subscribing::unsubscribe(link, desk, data);
+            let answer = subscribing::unsubscribe(link, (desk, &socket), data);
             acknowledge(link, ack, &answer);
         }
         What::Publish => {

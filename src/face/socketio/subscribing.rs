@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use socketioxide::extract::SocketRef;
 
 use crate::face::socketio::OnJoin;
 use crate::face::socketio::delivery::Subscription;
@@ -27,13 +28,30 @@ struct Wish {
 
 /// Subscribes to what the data names. Returns the acknowledgement: one answer, or one for each
 /// entry of an array, in order.
-pub(crate) async fn subscribe(link: &Arc<Link>, desk: &Desk, data: Option<Value>) -> Value {
-    each(link, desk, data, |wish| subscribe_one(link, desk, wish))
+pub(crate) fn subscribe(
+    link: &Arc<Link>,
+    (desk, socket): (&Desk, &SocketRef),
+    data: Option<Value>,
+) -> Value {
+    each(link, desk, data, |wish| {
+        let room = wish.topic.to_string();
+        let answer = subscribe_one(link, desk, wish)?;
+        // Events do not go by the room; it is there for operations on sockets.
+        socket.join(room);
+        Ok(answer)
+    })
 }
 
 /// Unsubscribes from what the data names; as [`subscribe`].
-pub(crate) fn unsubscribe(link: &Arc<Link>, desk: &Desk, data: Option<Value>) -> Value {
-    each(link, desk, data, |wish| Ok(unsubscribe_one(link, &wish)))
+pub(crate) fn unsubscribe(
+    link: &Arc<Link>,
+    (desk, socket): (&Desk, &SocketRef),
+    data: Option<Value>,
+) -> Value {
+    each(link, desk, data, |wish| {
+        socket.leave(wish.topic.to_string());
+        Ok(unsubscribe_one(link, &wish))
+    })
 }
 
 fn each(
