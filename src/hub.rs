@@ -12,11 +12,15 @@ mod fanout;
 mod feed;
 mod metrics;
 mod seats;
+mod settle;
 mod topic;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, RwLock};
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 pub use self::append::{AppendError, Idempotency, Receipt};
 pub use self::attach::{AttachError, Attached, From, Gap, Seat};
@@ -28,7 +32,7 @@ pub use self::metrics::Metrics;
 pub use self::topic::{History, Read, Snapshot, Summary, Topic};
 
 use crate::drain::Drain;
-use crate::store::Store;
+use crate::store::{self, Forget, Job, Room, Store};
 use crate::topic::{Kind, TopicName};
 
 /// How many locks the map of topics is spread over.
@@ -44,6 +48,7 @@ struct Shared {
     config: Config,
     store: Store,
     drain: Drain,
+    runtime: Handle,
     metrics: Metrics,
     hasher: RandomState,
     shards: [Shard; SHARDS],
@@ -74,16 +79,27 @@ pub struct TopicFilter {
 pub struct TooManyTopics;
 
 impl Hub {
-    /// A hub over a store. Its sweeper runs until the drain.
+    /// A hub over a store, with the topics that the store has. Its sweeper runs until the drain.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
     pub fn new(config: Config, store: Store, drain: Drain, metrics: Metrics) -> Self {
         let hub = Self(Arc::new(Shared {
             config,
             store,
             drain,
+            runtime: Handle::current(),
             metrics,
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Shard::default()),
         }));
+        let asked = hub.take_found();
+        if !asked.is_empty() {
+            let timers = hub.clone();
+            hub.0
+                .drain
+                .spawn(async move { timers.wait_for_expiries(asked).await });
+        }
         let sweeper = hub.clone();
         hub.0
             .drain
@@ -119,7 +135,11 @@ impl Hub {
             .expect("no holder of a shard panics");
         let topic = shard.entry(name.clone()).or_insert_with(|| {
             metrics.topics.inc();
-            Arc::new(Topic::new(name.clone(), &self.0.config, self.0.store.log()))
+            Arc::new(Topic::new(
+                name.clone(),
+                &self.0.config,
+                self.0.store.log(name),
+            ))
         });
         Ok(Arc::clone(topic))
     }
@@ -151,14 +171,71 @@ impl Hub {
 
     /// Forgets the events of a topic. Whoever is subscribed is told by a gap into the new epoch.
     /// Returns whether there was anything.
-    pub fn delete(&self, name: &TopicName) -> bool {
+    ///
+    /// # Errors
+    /// When the store could not forget them: they may be back after a restart.
+    pub async fn delete(&self, name: &TopicName) -> Result<bool, store::Error> {
         let Some(topic) = self.topic(name) else {
-            return false;
+            return Ok(false);
         };
-        let had_events = topic.reset(&self.0.config, self.0.store.log());
-        self.fan_out(&topic);
-        self.forget_if_unused(&topic);
-        had_events
+        let room = self.0.store.room(0).await?;
+        self.reset(&topic, room).await
+    }
+
+    /// Begins a new epoch of a topic, here and in the store.
+    async fn reset(&self, topic: &Arc<Topic>, room: Option<Room>) -> Result<bool, store::Error> {
+        let (told, forgotten) = oneshot::channel();
+        let had_events = topic.reset(|epoch| match room {
+            Some(room) => room.send(Job::Forget(Forget {
+                topic: topic.name().clone(),
+                epoch: epoch.clone(),
+                done: Box::new(|result| drop(told.send(result))),
+            })),
+            None => drop(told.send(Ok(0))),
+        });
+        self.fan_out(topic);
+        self.forget_if_unused(topic);
+        if had_events && let Ok(result) = forgotten.await {
+            result?;
+        }
+        Ok(had_events)
+    }
+
+    /// Puts the topics of the store into the map. Returns those that ever asked a question.
+    fn take_found(&self) -> Vec<Arc<Topic>> {
+        let mut asked = Vec::new();
+        for (name, stored) in self.0.store.take_found() {
+            let has_asked = stored.has_asked;
+            let log = self.0.store.found(&name, stored);
+            let topic = Arc::new(Topic::new(name.clone(), &self.0.config, log));
+            if has_asked {
+                asked.push(Arc::clone(&topic));
+            }
+            let mut shard = self
+                .shard(&name)
+                .write()
+                .expect("no holder of a shard panics");
+            if shard.insert(name, topic).is_none() {
+                self.0.metrics.topics.inc();
+            }
+        }
+        asked
+    }
+
+    /// Waits for the expiry of the questions that were open when the store was opened.
+    async fn wait_for_expiries(self, topics: Vec<Arc<Topic>>) {
+        for topic in topics {
+            let open: Vec<_> = topic
+                .lock()
+                .fold
+                .open_clarifications()
+                .map(|question| Arc::clone(&question.asked))
+                .collect();
+            for asked in open {
+                self.expire_in_time(&topic, &asked);
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The config of the hub.
@@ -201,14 +278,14 @@ impl Hub {
         let mut tick = tokio::time::interval(self.0.config.sweep_interval);
         loop {
             tokio::select! {
-                _ = tick.tick() => self.sweep(),
+                _ = tick.tick() => self.sweep().await,
                 () = self.0.drain.begun() => return,
             }
         }
     }
 
     /// Forgets topics that ended or fell silent long ago and have no subscriber.
-    fn sweep(&self) {
+    async fn sweep(&self) {
         let now_ms = jiff::Timestamp::now().as_millisecond();
         for shard in &self.0.shards {
             let old: Vec<_> = {
@@ -217,11 +294,22 @@ impl Hub {
                 shard.values().filter(is_old).cloned().collect()
             };
             for topic in old {
-                if topic.reset_if_unwatched(&self.0.config, self.0.store.log()) {
-                    self.0.metrics.topics_forgotten.inc();
+                let Ok(room) = self.0.store.room(0).await else {
+                    return;
+                };
+                // Somebody may have come while a place was waited for.
+                if !topic.is_forgettable(&self.0.config, now_ms) {
+                    continue;
                 }
-                self.forget_if_unused(&topic);
+                match self.reset(&topic, room).await {
+                    Ok(true) => drop(self.0.metrics.topics_forgotten.inc()),
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(topic = %topic.name(), %error, "a topic was not forgotten");
+                    }
+                }
             }
         }
+        self.0.store.tidy().await;
     }
 }

@@ -1,55 +1,77 @@
 //! The store: where logs and idempotency receipts live.
 //!
-//! The hub is the only caller. An append that has returned is as durable as the store promises;
-//! the memory store promises the life of the process.
+//! The hub is the only caller. An append that has returned is as durable as the store promises: in
+//! memory for the life of the process, with a data directory for as long as the disk keeps it.
+//! Memory answers at once; SQLite takes jobs through a bounded queue ([`Store::room`]) and answers
+//! each when it is committed, in the order in which they were handed in.
 
+mod config;
 mod memory;
 mod receipts;
+mod sqlite;
 
+pub use self::config::{Config, Durability, Sqlite as SqliteConfig};
 pub use self::memory::MemoryLog;
-pub use self::receipts::{Claim, Fingerprint, Receipts, Reservation};
+pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
+pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
+pub use self::sqlite::{Damaged, SqliteLog};
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde::{Deserialize, Serialize};
+use self::sqlite::Sqlite;
+use crate::topic::{Event, Seq, TopicName};
 
-use crate::quantity::ByteSize;
-use crate::topic::Event;
-
-/// What the store may take.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Config {
-    /// Which store: only `memory` today.
-    pub backend: Backend,
-    /// Most events of one topic; the oldest make room.
-    pub log_events_max: usize,
-    /// Most bytes of one topic; the oldest events make room.
-    pub log_bytes_max: ByteSize,
-    /// Most bytes of all topics together; a publish beyond it is refused.
-    pub bytes_max: ByteSize,
-    /// Most idempotency receipts; the oldest make room.
-    pub receipts_max: usize,
-    /// How long a receipt is kept.
-    #[serde(with = "crate::quantity::duration")]
-    pub receipt_age_max: std::time::Duration,
-}
-
-/// Where logs live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Backend {
-    /// In the memory of the process; lost on exit.
-    Memory,
-}
-
-/// Why the store refused.
-#[derive(Debug, thiserror::Error)]
+/// Why the store refused an event.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// All logs together have reached their bound.
     #[error("the store is full: all logs together have reached `store.bytes_max`")]
     Full,
+    /// The disk, or the file's bound, has no room.
+    #[error(
+        "the store is full: the disk has no room, or the file has reached \
+         `store.sqlite.bytes_max`; what is stored stays readable"
+    )]
+    DiskFull,
+    /// The file could not be written.
+    #[error("the store cannot write: {0}; try again in a moment")]
+    Unavailable(Arc<str>),
+    /// An event of the topic that came just before was refused.
+    #[error("an event just before this one was refused by the store: publish this one again")]
+    Overtaken,
+}
+
+/// Why the store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error(
+        "the data directory `{0}` is in use by another process: end that one, or give this one \
+         a directory of its own (`--data-dir`)"
+    )]
+    InUse(String),
+    /// A later version wrote it.
+    #[error(
+        "`{path}` has format {found}, and this version knows formats up to {known}: start the \
+         version that wrote it, or give this one another directory (`--data-dir`)"
+    )]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its format.
+        found: i64,
+        /// The newest that is known here.
+        known: i64,
+    },
+    /// The directory or the file cannot be used.
+    #[error("the data directory `{path}` cannot be used: {why}")]
+    Unusable {
+        /// The directory.
+        path: String,
+        /// Why.
+        why: String,
+    },
 }
 
 /// The store. Cheap to clone.
@@ -61,50 +83,116 @@ struct Shared {
     config: Config,
     bytes: Arc<AtomicUsize>,
     receipts: Receipts,
+    sqlite: Option<Sqlite>,
+    promise: String,
 }
 
 impl Store {
-    /// Opens the store that the config names.
-    pub fn open(config: Config) -> Self {
+    /// Opens the store that the config names: SQLite with a data directory, memory without.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        let sqlite = match &config.data_dir {
+            Some(dir) => Some(Sqlite::open(dir, &config)?),
+            None => None,
+        };
+        let promise = match &sqlite {
+            None => "memory; data is lost on exit".to_owned(),
+            Some(sqlite) => format!(
+                "sqlite at {}; acknowledged after {}",
+                sqlite.dir().display(),
+                config.sqlite.durability.told()
+            ),
+        };
         let receipts = Receipts::new(config.receipts_max, config.receipt_age_max);
-        Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             config,
             bytes: Arc::default(),
             receipts,
-        }))
+            sqlite,
+            promise,
+        })))
     }
 
     /// Its name and promise, for the start-up line.
-    pub fn promise(&self) -> &'static str {
-        match self.0.config.backend {
-            Backend::Memory => "memory; data is lost on exit",
-        }
+    pub fn promise(&self) -> &str {
+        &self.0.promise
     }
 
     /// The log of a topic that is new.
-    pub fn log(&self) -> Log {
-        let Config {
-            log_events_max,
-            log_bytes_max,
-            bytes_max,
-            ..
-        } = &self.0.config;
-        let bounds = memory::Bounds {
-            events_max: *log_events_max,
-            bytes_max: log_bytes_max.bytes(),
-            total_bytes_max: bytes_max.bytes(),
-        };
-        Log::Memory(MemoryLog::new(bounds, Arc::clone(&self.0.bytes)))
+    pub fn log(&self, topic: &TopicName) -> Log {
+        match &self.0.sqlite {
+            Some(sqlite) => Log::Sqlite(SqliteLog::new(sqlite.clone(), topic.clone(), None)),
+            None => Log::Memory(MemoryLog::new(
+                self.0.config.bounds(),
+                Arc::clone(&self.0.bytes),
+            )),
+        }
     }
 
-    /// The receipts of idempotent publishes.
-    pub fn receipts(&self) -> &Receipts {
-        &self.0.receipts
+    /// The log of a topic that was found when the store was opened.
+    pub(crate) fn found(&self, topic: &TopicName, stored: Stored) -> Log {
+        match &self.0.sqlite {
+            Some(sqlite) => {
+                Log::Sqlite(SqliteLog::new(sqlite.clone(), topic.clone(), Some(stored)))
+            }
+            None => self.log(topic),
+        }
+    }
+
+    /// The topics that were found when the store was opened; a second call finds none.
+    pub(crate) fn take_found(&self) -> Vec<(TopicName, Stored)> {
+        self.0
+            .sqlite
+            .as_ref()
+            .map(Sqlite::take_found)
+            .unwrap_or_default()
+    }
+
+    /// A place in the queue of the writer, for that many bytes; waits while the queue is full.
+    /// Nothing for a store that answers at once. Dropping the future takes no place.
+    ///
+    /// # Errors
+    /// When the writer has ended.
+    pub(crate) async fn room(&self, bytes: usize) -> Result<Option<Room>, Error> {
+        match &self.0.sqlite {
+            Some(sqlite) => Ok(Some(sqlite.room(bytes).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Claims an idempotency key of a topic.
+    pub fn claim(&self, topic: &TopicName, key: &str, fingerprint: Fingerprint) -> Claim {
+        let claim = self.0.receipts.claim(topic, key, fingerprint);
+        let (Claim::New(_), Some(sqlite)) = (&claim, &self.0.sqlite) else {
+            return claim;
+        };
+        // Unknown in memory: it may be from before the restart. The reservation is held meanwhile.
+        let age_max = self.0.config.receipt_age_max;
+        match sqlite.receipt(topic, key, age_max) {
+            Some((print, _)) if print != fingerprint => Claim::Reused,
+            Some((_, given)) => Claim::Done(given),
+            None => claim,
+        }
     }
 
     /// The bytes of all logs together.
     pub fn bytes(&self) -> usize {
-        self.0.bytes.load(std::sync::atomic::Ordering::Relaxed)
+        match &self.0.sqlite {
+            Some(sqlite) => sqlite.bytes(),
+            None => self.0.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Gives space back and forgets receipts that are too old. Called now and then.
+    pub(crate) async fn tidy(&self) {
+        if let Ok(Some(room)) = self.room(0).await {
+            room.send(Job::Tidy {
+                receipts_max: self.0.config.receipts_max,
+                receipt_age_max: self.0.config.receipt_age_max,
+            });
+        }
     }
 }
 
@@ -113,50 +201,99 @@ impl Store {
 pub enum Log {
     /// In memory.
     Memory(MemoryLog),
+    /// In a file, with an index in memory.
+    Sqlite(SqliteLog),
 }
 
 impl Log {
-    /// Appends the next event.
+    /// Takes in the next event: appends it, or notes where the writer has put it.
     ///
     /// # Errors
     /// [`Error::Full`] when all logs together are at their bound; nothing was appended then.
-    pub fn append(&mut self, event: &Arc<Event>) -> Result<(), Error> {
+    pub(crate) fn append(&mut self, event: &Arc<Event>, offset: Option<i64>) -> Result<(), Error> {
         match self {
             Self::Memory(log) => log.append(event),
+            Self::Sqlite(log) => {
+                let offset = offset.expect("the writer says where it put an event");
+                log.committed(event, offset);
+                Ok(())
+            }
         }
     }
 
     /// Up to `max` events after `seq`, oldest first. Empty also when the log no longer holds the
     /// next one: see [`Log::oldest`].
-    pub fn after(&self, seq: crate::topic::Seq, max: usize) -> Vec<Arc<Event>> {
+    ///
+    /// # Errors
+    /// When what is stored is damaged.
+    pub fn after(&self, seq: Seq, max: usize) -> Result<Vec<Arc<Event>>, Damaged> {
         match self {
-            Self::Memory(log) => log.after(seq, max),
+            Self::Memory(log) => Ok(log.after(seq, max)),
+            Self::Sqlite(log) => log.after(seq, max),
         }
     }
 
     /// Up to `max` events before `seq` (from the newest if none), newest first.
-    pub fn before(&self, seq: Option<crate::topic::Seq>, max: usize) -> Vec<Arc<Event>> {
+    ///
+    /// # Errors
+    /// When what is stored is damaged.
+    pub fn before(&self, seq: Option<Seq>, max: usize) -> Result<Vec<Arc<Event>>, Damaged> {
         match self {
-            Self::Memory(log) => log.before(seq, max),
+            Self::Memory(log) => Ok(log.before(seq, max)),
+            Self::Sqlite(log) => log.before(seq, max),
         }
     }
 
     /// The number of the oldest event that is still held, or of the next one if there is none.
-    pub fn oldest(&self) -> crate::topic::Seq {
+    pub fn oldest(&self) -> Seq {
         match self {
             Self::Memory(log) => log.oldest(),
+            Self::Sqlite(log) => log.oldest(),
         }
     }
 
-    /// How many events it holds.
-    pub fn len(&self) -> usize {
+    /// An empty log in its place, for an incarnation of the topic that begins now.
+    #[must_use]
+    pub(crate) fn anew(&self) -> Self {
         match self {
-            Self::Memory(log) => log.len(),
+            Self::Memory(log) => Self::Memory(log.anew()),
+            Self::Sqlite(log) => Self::Sqlite(log.anew()),
         }
     }
 
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// What was found when the store was opened, if it has not been read yet.
+    pub(crate) const fn unread(&self) -> Option<&Stored> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Sqlite(log) => log.unread(),
+        }
+    }
+
+    /// Reads what was found when the store was opened: the events that late joiners need though
+    /// the log no longer holds them, then the log, in order.
+    ///
+    /// # Errors
+    /// When what is stored is damaged.
+    pub(crate) fn read_found(&mut self) -> Result<Vec<Arc<Event>>, Damaged> {
+        match self {
+            Self::Memory(_) => Ok(Vec::new()),
+            Self::Sqlite(log) => log.read_found(),
+        }
+    }
+
+    /// What is to be deleted with the next event, if it is worth it. `wanted` are the events that
+    /// late joiners must still get.
+    pub(crate) fn trim(&mut self, wanted: impl FnOnce() -> Vec<Arc<Event>>) -> Option<Trim> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Sqlite(log) => log.trim(wanted),
+        }
+    }
+
+    /// What became of a trim.
+    pub(crate) fn trimmed(&mut self, trim: &Trim, is_done: bool) {
+        if let Self::Sqlite(log) = self {
+            log.trimmed(trim, is_done);
+        }
     }
 }

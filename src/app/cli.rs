@@ -69,6 +69,9 @@ pub struct Settings {
     /// Address to listen on [default: 127.0.0.1:3000; `PORT` changes the port]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Directory of the durable store; without it data is in memory and lost on exit
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Listen beyond loopback although nobody has to show who they are
     #[arg(long)]
     pub insecure: bool,
@@ -83,6 +86,7 @@ impl Settings {
         let mut sources = Sources::of_process();
         sources.file = self.config.clone().or(sources.file);
         sources.listen.clone_from(&self.listen);
+        sources.data_dir.clone_from(&self.data_dir);
         sources.insecure = self.insecure;
         sources.set.clone_from(&self.set);
         sources

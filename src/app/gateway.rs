@@ -26,7 +26,7 @@ pub struct Gateway {
     drain: Drain,
     drain_config: crate::drain::Config,
     socketio: SocketIo,
-    store_promise: &'static str,
+    store_promise: String,
 }
 
 impl Gateway {
@@ -41,8 +41,8 @@ impl Gateway {
 
         let drain = Drain::new();
         let mut registry = Registry::default();
-        let store = Store::open(config.store.clone());
-        let store_promise = store.promise();
+        let store = Store::open(config.store.clone())?;
+        let store_promise = store.promise().to_owned();
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
@@ -112,8 +112,8 @@ impl Gateway {
     }
 
     /// What the store promises, in a few words.
-    pub const fn store_promise(&self) -> &'static str {
-        self.store_promise
+    pub fn store_promise(&self) -> &str {
+        &self.store_promise
     }
 
     /// Finishes: no new clients, those that are there are closed in a way that makes clients

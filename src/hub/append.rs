@@ -1,4 +1,4 @@
-//! Append: a draft becomes an event, in one atomic step.
+//! Append: a draft is checked, gets a place in the queue of the store, and becomes an event.
 
 use std::sync::Arc;
 
@@ -6,10 +6,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::hub::topic::State;
-use crate::hub::{Hub, TooManyTopics, Topic, clarification};
-use crate::store::{self, Claim, Fingerprint};
-use crate::topic::{Class, Cursor, Draft, Epoch, Event, Place, Seq, TopicName, iso8601};
+use crate::hub::clarification::{self, Named};
+use crate::hub::settle::{Keyed, Submitted, Work};
+use crate::hub::{Hub, TooManyTopics, Topic};
+use crate::store::{self, Claim, Fingerprint, Given, Room};
+use crate::topic::{Class, Cursor, Draft, Epoch, Event, Seq, TopicName, iso8601};
 
 /// What a producer gets for an event.
 #[derive(Debug, Clone, Serialize)]
@@ -68,7 +69,8 @@ impl Hub {
     /// of the store, and its way to the subscribers has begun.
     ///
     /// # Errors
-    /// [`AppendError`]; nothing was appended then.
+    /// [`AppendError`]; nothing was appended then. Dropping the future before it returns leaves it
+    /// open whether the event was appended: an idempotency key tells.
     pub async fn append(
         &self,
         draft: Draft,
@@ -79,105 +81,122 @@ impl Hub {
         if bytes > max {
             return Err(AppendError::TooBig { bytes, max });
         }
-        let Some(Idempotency(key)) = idempotency else {
-            let (event, topic) = self.append_now(draft)?;
-            return Ok(receipt(&event, &topic));
-        };
-        match self
-            .0
-            .store
-            .receipts()
-            .claim(draft.topic(), key, fingerprint(&draft))
-        {
-            Claim::Done(event) => {
-                self.0.metrics.receipts_replayed.inc();
-                let subscribers = self
-                    .topic(&event.topic)
-                    .map_or(0, |topic| topic.subscribers());
-                Ok(Receipt {
-                    subscribers,
-                    ..Receipt::of(&event)
-                })
-            }
-            Claim::InFlight => Err(AppendError::KeyInFlight),
-            Claim::Reused => Err(AppendError::KeyReused),
-            Claim::New(reservation) => {
-                let (event, topic) = self.append_now(draft)?;
-                reservation.complete(Arc::clone(&event));
-                Ok(receipt(&event, &topic))
-            }
-        }
-    }
-
-    fn append_now(&self, draft: Draft) -> Result<(Arc<Event>, Arc<Topic>), AppendError> {
-        let asks = clarification::check(&draft).map_err(AppendError::BadQuestion)?;
-        let (event, topic) = loop {
-            let topic = self.topic_or_new(draft.topic())?;
-            let mut state = topic.lock();
-            if state.is_retired {
-                drop(state);
-                continue;
-            }
-            if let Some(id) = asks.filter(|id| state.fold.clarification(id).is_some()) {
-                return Err(AppendError::AskedAlready(id));
-            }
-            let appended = self.append_locked(&mut state, draft);
-            drop(state);
-            match appended {
-                Ok(event) => break (event, topic),
-                Err(error) => {
-                    self.forget_if_unused(&topic);
-                    return Err(error.into());
+        let keyed = match idempotency {
+            None => None,
+            Some(Idempotency(key)) => {
+                let fingerprint = fingerprint(&draft);
+                match self.0.store.claim(draft.topic(), key, fingerprint) {
+                    Claim::Done(given) => return Ok(self.replayed(given)),
+                    Claim::InFlight => return Err(AppendError::KeyInFlight),
+                    Claim::Reused => return Err(AppendError::KeyReused),
+                    Claim::New(reservation) => Some(Keyed {
+                        key: key.into(),
+                        fingerprint,
+                        reservation,
+                    }),
                 }
             }
         };
-        if event.name.as_str() == "clarification" {
-            topic.clarified.notify_waiters();
-            self.expire_in_time(&topic, &event);
-        }
-        self.fan_out(&topic);
-        Ok((event, topic))
+        let names = clarification::check(&draft).map_err(AppendError::BadQuestion)?;
+        let (event, topic) = self.append_checked(draft, names, keyed).await?;
+        Ok(receipt(&event, &topic))
     }
 
-    /// Numbers the draft, logs it and shows it to readers; the caller holds the topic's lock, and
-    /// fans out when it has let go of it.
-    pub(crate) fn append_locked(
+    fn replayed(&self, given: Given) -> Receipt {
+        self.0.metrics.receipts_replayed.inc();
+        let subscribers = self
+            .topic(&given.topic)
+            .map_or(0, |topic| topic.subscribers());
+        Receipt {
+            subscribers,
+            ..Receipt::from(given)
+        }
+    }
+
+    async fn append_checked(
         &self,
-        state: &mut State,
         draft: Draft,
-    ) -> Result<Arc<Event>, store::Error> {
-        let class = draft
-            .class
-            .unwrap_or_else(|| self.0.config.classes.of(draft.name()));
-        let timestamp_ms = jiff::Timestamp::now().as_millisecond();
-        let place = Place {
-            seq: state.ring.head().next(),
-            epoch: state.epoch.clone(),
-            id: Uuid::now_v7(),
-            timestamp_ms,
+        names: Option<Named>,
+        keyed: Option<Keyed>,
+    ) -> Result<(Arc<Event>, Arc<Topic>), AppendError> {
+        let name = draft.topic().clone();
+        let bytes = draft.payload_bytes();
+        let (claim, asks) = names.map_or((None, false), |named| (Some(named.id), named.asks));
+        let mut work = Work {
+            draft,
+            claim,
+            keyed,
         };
-        let event = Arc::new(draft.seal(place, class));
-        state.log.append(&event)?;
-        state.fold.apply(&event);
-        state.ring.push(Arc::clone(&event));
-        state.touched_ms = timestamp_ms;
-        self.0.metrics.appended(class);
-        Ok(event)
+        loop {
+            let room = self.0.store.room(bytes).await?;
+            let topic = self.topic_or_new(&name)?;
+            let clarified = topic.clarified.notified();
+            tokio::pin!(clarified);
+            if work.claim.is_some() {
+                clarified.as_mut().enable();
+            }
+            match self.try_append(&topic, room, (work, asks))? {
+                Tried::Submitted(submitted) => {
+                    let appended = submitted.wait().await;
+                    if appended.is_err() {
+                        self.forget_if_unused(&topic);
+                    }
+                    return Ok((appended?, Arc::clone(&topic)));
+                }
+                Tried::Retired(back) => work = back,
+                Tried::Claimed(back) => {
+                    work = back;
+                    clarified.await;
+                }
+            }
+        }
+    }
+
+    fn try_append(
+        &self,
+        topic: &Arc<Topic>,
+        room: Option<Room>,
+        (work, asks): (Work, bool),
+    ) -> Result<Tried, AppendError> {
+        let state = topic.lock();
+        if state.is_retired {
+            return Ok(Tried::Retired(work));
+        }
+        if let Some(id) = &work.claim {
+            if state.claims.contains(id) {
+                return Ok(Tried::Claimed(work));
+            }
+            if asks && state.fold.clarification(id).is_some() {
+                return Err(AppendError::AskedAlready(id.clone()));
+            }
+        }
+        Ok(Tried::Submitted(self.submit(topic, state, work, room)))
+    }
+}
+
+/// What came of trying to append.
+enum Tried {
+    Submitted(Submitted),
+    /// The topic left the map meanwhile.
+    Retired(Work),
+    /// Another event about the same question is on its way.
+    Claimed(Work),
+}
+
+impl From<Given> for Receipt {
+    fn from(given: Given) -> Self {
+        Self {
+            topic: given.topic,
+            seq: given.seq,
+            epoch: given.epoch,
+            id: given.id,
+            timestamp: iso8601(given.timestamp_ms),
+            subscribers: 0,
+        }
     }
 }
 
 impl Receipt {
-    fn of(event: &Event) -> Self {
-        Self {
-            topic: event.topic.clone(),
-            seq: event.seq,
-            epoch: event.epoch.clone(),
-            id: event.id,
-            timestamp: iso8601(event.timestamp_ms),
-            subscribers: 0,
-        }
-    }
-
     /// The place just behind the event.
     pub fn cursor(&self) -> Cursor {
         Cursor {
@@ -190,7 +209,7 @@ impl Receipt {
 fn receipt(event: &Event, topic: &Topic) -> Receipt {
     Receipt {
         subscribers: topic.subscribers(),
-        ..Receipt::of(event)
+        ..Receipt::from(Given::of(event))
     }
 }
 

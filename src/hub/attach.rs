@@ -139,9 +139,9 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let is_unused = {
-            let mut state = self.topic.lock();
+            let mut state = self.topic.peek();
             state.seats.leave(self.number);
-            state.seats.len() == 0 && state.ring.head() == Seq::ZERO
+            state.seats.len() == 0 && state.tail == Seq::ZERO
         };
         self.hub.0.metrics.subscriptions.dec();
         if is_unused {
@@ -242,7 +242,12 @@ mod tests {
         config.ring_events_max = EVENTS_IN_RING;
         let mut store: crate::store::Config = defaults["store"].clone().try_into().unwrap();
         store.log_events_max = EVENTS_IN_LOG;
-        Hub::new(config, Store::open(store), Drain::new(), Metrics::default())
+        Hub::new(
+            config,
+            Store::open(store).unwrap(),
+            Drain::new(),
+            Metrics::default(),
+        )
     }
 
     struct Follower {

@@ -1,7 +1,8 @@
 //! Clarifications: a question to the user, one answer, and the worker that waits for it.
 //!
 //! A question is an event; so is its answer. Whether an answer is the first is decided under the
-//! topic's lock, together with appending it. At its expiry the default becomes the answer.
+//! topic's lock: the question is claimed there until the store has taken the answer or refused it,
+//! and whoever comes meanwhile waits for that. At its expiry the default becomes the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::hub::settle::{Submitted, Work};
 use crate::hub::{Hub, Topic};
-use crate::store;
+use crate::store::{self, Room};
 use crate::topic::{Clarification, ClarificationStatus, Draft, Event, TopicName, iso8601};
 
 /// Longest id of a question, in bytes.
 const ID_BYTES_MAX: usize = 128;
+
+/// When a question that could not be ended is tried again.
+const EXPIRE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,11 +80,18 @@ pub enum WaitError {
     Expired,
 }
 
-/// The id of the question that a draft asks, if it asks one and names an id.
+/// The question that a draft names.
+pub(crate) struct Named {
+    pub(crate) id: String,
+    /// Whether the draft asks it; else it ends it.
+    pub(crate) asks: bool,
+}
+
+/// The question that a draft asks or ends, if it names an id.
 ///
 /// # Errors
 /// What is wrong with the question.
-pub(crate) fn check(draft: &Draft) -> Result<Option<String>, String> {
+pub(crate) fn check(draft: &Draft) -> Result<Option<Named>, String> {
     if !draft.is_clarification() {
         return Ok(None);
     }
@@ -108,9 +120,10 @@ pub(crate) fn check(draft: &Draft) -> Result<Option<String>, String> {
     let ends = matches!(value["status"].as_str(), Some("answered" | "expired"));
     match value.get("clarificationId") {
         None => Ok(None),
-        Some(Value::String(id)) if (1..=ID_BYTES_MAX).contains(&id.len()) => {
-            Ok((!ends).then(|| id.clone()))
-        }
+        Some(Value::String(id)) if (1..=ID_BYTES_MAX).contains(&id.len()) => Ok(Some(Named {
+            id: id.clone(),
+            asks: !ends,
+        })),
         Some(_) => Err("`clarificationId` must be a string of 1 to 128 bytes".to_owned()),
     }
 }
@@ -128,32 +141,55 @@ impl Hub {
         by: &str,
     ) -> Result<Answer, AnswerError> {
         let topic = self.topic(name).ok_or(AnswerError::Unknown)?;
-        let now_ms = jiff::Timestamp::now().as_millisecond();
-        let answer = {
-            let mut state = topic.lock();
-            let question = state.fold.clarification(id).ok_or(AnswerError::Unknown)?;
-            check_open(question, now_ms)?;
-            check_schema(question, &response)?;
-            let answer = Answer {
+        let bytes = response.to_string().len();
+        loop {
+            let room = self.0.store.room(bytes).await?;
+            let clarified = topic.clarified.notified();
+            tokio::pin!(clarified);
+            clarified.as_mut().enable();
+            let given = Answer {
                 clarification_id: id.to_owned(),
-                response,
-                answered_at: iso8601(now_ms),
+                response: response.clone(),
+                answered_at: iso8601(jiff::Timestamp::now().as_millisecond()),
                 answered_by: by.to_owned(),
             };
-            let draft = ending(question, "answered", Some(&answer))?;
-            let (bytes, max) = (
-                draft.payload_bytes(),
-                self.0.config.payload_bytes_max.bytes(),
-            );
-            if bytes > max {
-                return Err(AnswerError::TooBig { bytes, max });
+            if let Some(submitted) = self.try_answer(&topic, &given, room)? {
+                submitted.wait().await?;
+                return Ok(given);
             }
-            self.append_locked(&mut state, draft)?;
-            answer
+            clarified.await;
+        }
+    }
+
+    /// Hands an answer to the store, unless another event about the question is on its way.
+    fn try_answer(
+        &self,
+        topic: &Arc<Topic>,
+        given: &Answer,
+        room: Option<Room>,
+    ) -> Result<Option<Submitted>, AnswerError> {
+        let id = given.clarification_id.as_str();
+        let state = topic.lock();
+        if state.claims.contains(id) {
+            return Ok(None);
+        }
+        let question = state.fold.clarification(id).ok_or(AnswerError::Unknown)?;
+        check_open(question, jiff::Timestamp::now().as_millisecond())?;
+        check_schema(question, &given.response)?;
+        let draft = ending(question, "answered", Some(given))?;
+        let (bytes, max) = (
+            draft.payload_bytes(),
+            self.0.config.payload_bytes_max.bytes(),
+        );
+        if bytes > max {
+            return Err(AnswerError::TooBig { bytes, max });
+        }
+        let work = Work {
+            draft,
+            claim: Some(id.to_owned()),
+            keyed: None,
         };
-        topic.clarified.notify_waiters();
-        self.fan_out(&topic);
-        Ok(answer)
+        Ok(Some(self.submit(topic, state, work, room)))
     }
 
     /// Waits for the answer to a question, at most `wait` (bounded by `hub.answer_wait_max`).
@@ -215,50 +251,94 @@ impl Hub {
         };
         let (hub, name, asked_id) = (self.clone(), asked.topic.clone(), asked.id);
         let left_ms = expires_at_ms - jiff::Timestamp::now().as_millisecond();
-        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
+        let mut left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
         self.0.drain.spawn(async move {
-            tokio::select! {
-                () = tokio::time::sleep(left) => hub.expire(&name, &id, asked_id),
-                () = hub.0.drain.begun() => {}
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(left) => {}
+                    () = hub.0.drain.begun() => return,
+                }
+                match hub.expire(&name, &id, asked_id).await {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::warn!(topic = %name, clarification = id, %error,
+                            "a question could not be ended yet");
+                    }
+                }
+                left = EXPIRE_AGAIN;
             }
         });
     }
 
-    fn expire(&self, name: &TopicName, id: &str, asked_id: uuid::Uuid) {
+    async fn expire(
+        &self,
+        name: &TopicName,
+        id: &str,
+        asked_id: uuid::Uuid,
+    ) -> Result<(), AnswerError> {
         let Some(topic) = self.topic(name) else {
-            return;
+            return Ok(());
         };
-        {
-            let mut state = topic.lock();
-            let question = state.fold.clarification(id).filter(|question| {
-                question.asked.id == asked_id && question.status == ClarificationStatus::Pending
-            });
-            let Some(question) = question else { return };
-            let answer = question.default.clone().map(|response| Answer {
-                clarification_id: id.to_owned(),
-                response,
-                answered_at: iso8601(jiff::Timestamp::now().as_millisecond()),
-                answered_by: "default".to_owned(),
-            });
-            let status = if answer.is_some() {
-                "answered"
-            } else {
-                "expired"
-            };
-            let appended = ending(question, status, answer.as_ref())
-                .map_err(|e| e.to_string())
-                .and_then(|draft| {
-                    self.append_locked(&mut state, draft)
-                        .map_err(|e| e.to_string())
-                });
-            if let Err(error) = appended {
-                tracing::error!(topic = %name, clarification = id, error, "a question could not be ended");
-                return;
+        loop {
+            let room = self.0.store.room(0).await?;
+            let clarified = topic.clarified.notified();
+            tokio::pin!(clarified);
+            clarified.as_mut().enable();
+            match self.try_expire(&topic, id, asked_id, room)? {
+                Expiring::Ended => return Ok(()),
+                Expiring::Submitted(submitted) => {
+                    submitted.wait().await?;
+                    return Ok(());
+                }
+                Expiring::Claimed => clarified.await,
             }
         }
-        topic.clarified.notify_waiters();
-        self.fan_out(&topic);
     }
+
+    fn try_expire(
+        &self,
+        topic: &Arc<Topic>,
+        id: &str,
+        asked_id: uuid::Uuid,
+        room: Option<Room>,
+    ) -> Result<Expiring, AnswerError> {
+        let state = topic.lock();
+        if state.claims.contains(id) {
+            return Ok(Expiring::Claimed);
+        }
+        let question = state.fold.clarification(id).filter(|question| {
+            question.asked.id == asked_id && question.status == ClarificationStatus::Pending
+        });
+        let Some(question) = question else {
+            return Ok(Expiring::Ended);
+        };
+        let answer = question.default.clone().map(|response| Answer {
+            clarification_id: id.to_owned(),
+            response,
+            answered_at: iso8601(jiff::Timestamp::now().as_millisecond()),
+            answered_by: "default".to_owned(),
+        });
+        let status = if answer.is_some() {
+            "answered"
+        } else {
+            "expired"
+        };
+        let work = Work {
+            draft: ending(question, status, answer.as_ref())?,
+            claim: Some(id.to_owned()),
+            keyed: None,
+        };
+        Ok(Expiring::Submitted(self.submit(topic, state, work, room)))
+    }
+}
+
+/// What came of trying to end a question at its expiry.
+enum Expiring {
+    /// It has ended already.
+    Ended,
+    Submitted(Submitted),
+    /// Another event about it is on its way.
+    Claimed,
 }
 
 fn check_open(question: &Clarification, now_ms: i64) -> Result<(), AnswerError> {

@@ -44,7 +44,7 @@ impl Hub {
     /// Sees to it that every subscriber of the topic is woken.
     pub(crate) fn fan_out(&self, topic: &Arc<Topic>) {
         {
-            let mut state = topic.lock();
+            let mut state = topic.peek();
             if state.is_pumping || state.seats.len() == 0 {
                 return;
             }
@@ -60,7 +60,7 @@ impl Hub {
             let head = topic.head();
             let mut next = Some(0);
             while let Some(start) = next {
-                next = topic.lock().seats.chunk(start, CHUNK, &mut chunk);
+                next = topic.peek().seats.chunk(start, CHUNK, &mut chunk);
                 for subscriber in chunk.drain(..) {
                     subscriber.wake(topic);
                 }

@@ -1,7 +1,9 @@
 //! A topic that is alive on this node: its log, ring and fold under one lock, and its subscribers.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -10,7 +12,7 @@ use crate::hub::fanout::{Description, Subscriber};
 use crate::hub::seats::Seats;
 use crate::store::Log;
 use crate::topic::{
-    Cursor, Entry, Epoch, Event, Fold, Ring, Seq, Slice, Status, TopicName, iso8601,
+    self, Cursor, Entry, Epoch, Event, Fold, Ring, Seq, Slice, Status, TopicName, iso8601,
 };
 
 /// Most events that are read from the log at once.
@@ -26,6 +28,12 @@ pub struct Topic {
 
 pub(crate) struct State {
     pub(crate) epoch: Epoch,
+    /// The last number that was given out; ahead of the ring while events are on their way.
+    pub(crate) tail: Seq,
+    /// Counts refusals of the store: see `settle`.
+    pub(crate) generation: u64,
+    /// The ids of questions about which an event is on its way.
+    pub(crate) claims: HashSet<String>,
     pub(crate) ring: Ring,
     pub(crate) fold: Fold,
     pub(crate) log: Log,
@@ -35,6 +43,15 @@ pub(crate) struct State {
     pub(crate) is_pumping: bool,
     /// Set when the topic left the map: whoever still holds it must look it up again.
     pub(crate) is_retired: bool,
+    bounds: Bounds,
+}
+
+/// What a topic may hold in memory.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    ring_events_max: usize,
+    ring_bytes_max: usize,
+    fold: topic::Bounds,
 }
 
 /// What a reader at a cursor finds.
@@ -87,7 +104,7 @@ pub struct History {
 
 impl Topic {
     pub(crate) fn new(name: TopicName, config: &Config, log: Log) -> Self {
-        let state = Mutex::new(State::new(config, log, Seats::default()));
+        let state = Mutex::new(State::new(config, log));
         Self {
             name,
             state,
@@ -102,20 +119,20 @@ impl Topic {
 
     /// The place of the newest event.
     pub fn head(&self) -> Cursor {
-        self.lock().head()
+        self.peek().head()
     }
 
     /// How many subscribers it has on this node.
     pub fn subscribers(&self) -> usize {
-        self.lock().seats.len()
+        self.peek().seats.len()
     }
 
     /// The topic in a few words.
     pub fn summary(&self) -> Summary {
-        let state = self.lock();
+        let state = self.peek();
         Summary {
             cursor: state.head(),
-            status: state.fold.status(),
+            status: state.status(),
             subscribers: state.seats.len(),
             updated_at: iso8601(state.touched_ms),
         }
@@ -124,7 +141,7 @@ impl Topic {
     /// Who subscribes on this node.
     pub fn presence(&self) -> Vec<Description> {
         let (head, seats): (_, Vec<Arc<dyn Subscriber>>) = {
-            let state = self.lock();
+            let state = self.peek();
             (state.ring.head(), state.seats.iter().cloned().collect())
         };
         seats
@@ -135,7 +152,7 @@ impl Topic {
 
     /// Puts up to `max` entries after the cursor into `out`: from the ring, else from the log.
     pub fn read(&self, cursor: &Cursor, max: usize, out: &mut Vec<Arc<Entry>>) -> Read {
-        let state = self.lock();
+        let mut state = self.lock();
         if cursor.epoch != state.epoch || cursor.seq > state.ring.head() {
             return Read::Gap;
         }
@@ -145,7 +162,10 @@ impl Topic {
         if cursor.seq.next() < state.log.oldest() {
             return Read::Gap;
         }
-        let events = state.log.after(cursor.seq, max.min(LOG_PAGE));
+        let Ok(events) = state.log.after(cursor.seq, max.min(LOG_PAGE)) else {
+            state.renew();
+            return Read::Gap;
+        };
         drop(state);
         out.extend(events.into_iter().map(|event| Arc::new(Entry::new(event))));
         Read::Entries
@@ -180,7 +200,7 @@ impl Topic {
     /// The oldest place that can still be read from, when the cursor is of another epoch, ahead
     /// of the head, or older than the log.
     pub fn history(&self, since: Option<&Cursor>, limit: usize) -> Result<History, Cursor> {
-        let state = self.lock();
+        let mut state = self.lock();
         let oldest = Seq(state.log.oldest().0 - 1);
         let after = match since {
             None => oldest,
@@ -197,7 +217,10 @@ impl Topic {
                 });
             }
         };
-        let events = state.log.after(after, limit);
+        let Ok(events) = state.log.after(after, limit) else {
+            state.renew();
+            return Err(state.head());
+        };
         let last = events.last().map(|event| event.cursor());
         Ok(History {
             next: last.filter(|last| last.seq < state.ring.head()),
@@ -208,17 +231,20 @@ impl Topic {
     /// Up to `limit` events before a cursor, newest first; from the newest if there is none.
     ///
     /// # Errors
-    /// The head, when the cursor is of another epoch.
+    /// The head, when the cursor is of another epoch, or the log was found damaged.
     pub fn history_reverse(
         &self,
         before: Option<&Cursor>,
         limit: usize,
     ) -> Result<History, Cursor> {
-        let state = self.lock();
+        let mut state = self.lock();
         if before.is_some_and(|cursor| cursor.epoch != state.epoch) {
             return Err(state.head());
         }
-        let events = state.log.before(before.map(|cursor| cursor.seq), limit);
+        let Ok(events) = state.log.before(before.map(|cursor| cursor.seq), limit) else {
+            state.renew();
+            return Err(state.head());
+        };
         let last = events.last().map(|event| event.cursor());
         Ok(History {
             next: last.filter(|last| last.seq > state.log.oldest()),
@@ -226,7 +252,17 @@ impl Topic {
         })
     }
 
+    /// The state, with what the store has of the topic.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.peek();
+        if state.log.unread().is_some() {
+            blocking(|| state.read_found());
+        }
+        state
+    }
+
+    /// The state; its fold and log may not have been read from the store yet.
+    pub(crate) fn peek(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of a topic panics")
     }
 
@@ -238,33 +274,24 @@ impl Topic {
         is_level
     }
 
-    /// Begins a new epoch without events. Returns whether there were any.
-    pub(crate) fn reset(&self, config: &Config, log: Log) -> bool {
-        let mut state = self.lock();
-        let had_events = state.ring.head() > Seq::ZERO;
-        let seats = std::mem::take(&mut state.seats);
-        let is_pumping = state.is_pumping;
-        *state = State {
-            is_pumping,
-            ..State::new(config, log, seats)
-        };
+    /// Begins a new epoch without events. Returns whether there were any; then `told` is called with
+    /// the old one under the lock, so that the store learns of it in the order of the events.
+    pub(crate) fn reset(&self, told: impl FnOnce(&Epoch)) -> bool {
+        let mut state = self.peek();
+        let had_events = state.tail > Seq::ZERO;
+        if had_events {
+            told(&state.epoch);
+        }
+        state.renew();
         drop(state);
         self.clarified.notify_waiters();
         had_events
     }
 
-    /// The same, unless somebody subscribes. Returns whether it was done.
-    pub(crate) fn reset_if_unwatched(&self, config: &Config, log: Log) -> bool {
-        if self.lock().seats.len() > 0 {
-            return false;
-        }
-        self.reset(config, log)
-    }
-
     /// Whether it ended or fell silent so long ago that it may be forgotten.
     pub(crate) fn is_forgettable(&self, config: &Config, now_ms: i64) -> bool {
-        let state = self.lock();
-        let age_max = match state.fold.status() {
+        let state = self.peek();
+        let age_max = match state.status() {
             Status::Active => config.idle_age_max,
             Status::Completed | Status::Failed => config.ended_age_max,
         };
@@ -274,27 +301,70 @@ impl Topic {
 
     /// Marks the topic as out of the map if it holds no event and has no subscriber.
     pub(crate) fn retire_if_unused(&self) -> bool {
-        let mut state = self.lock();
-        state.is_retired = state.seats.len() == 0 && state.ring.head() == Seq::ZERO;
+        let mut state = self.peek();
+        state.is_retired = state.seats.len() == 0 && state.tail == Seq::ZERO;
         state.is_retired
     }
 }
 
 impl State {
-    fn new(config: &Config, log: Log, seats: Seats) -> Self {
+    fn new(config: &Config, log: Log) -> Self {
+        let bounds = Bounds {
+            ring_events_max: config.ring_events_max,
+            ring_bytes_max: config.ring_bytes_max.bytes(),
+            fold: config.fold_bounds(),
+        };
+        let (epoch, head, touched_ms) = match log.unread() {
+            Some(found) => (found.epoch.clone(), Seq(found.head), found.updated_ms),
+            None => {
+                let now_ms = jiff::Timestamp::now().as_millisecond();
+                (new_epoch(), Seq::ZERO, now_ms)
+            }
+        };
         Self {
-            epoch: new_epoch(),
-            ring: Ring::new(
-                Seq::ZERO,
-                config.ring_events_max,
-                config.ring_bytes_max.bytes(),
-            ),
-            fold: Fold::new(config.fold_bounds()),
+            epoch,
+            tail: head,
+            generation: 0,
+            claims: HashSet::new(),
+            ring: Ring::new(head, bounds.ring_events_max, bounds.ring_bytes_max),
+            fold: Fold::new(bounds.fold),
             log,
-            seats,
-            touched_ms: jiff::Timestamp::now().as_millisecond(),
+            seats: Seats::default(),
+            touched_ms,
             is_pumping: false,
             is_retired: false,
+            bounds,
+        }
+    }
+
+    /// Begins a new epoch without events. Subscribers stay; their cursors tell them of the gap.
+    fn renew(&mut self) {
+        self.epoch = new_epoch();
+        self.tail = Seq::ZERO;
+        self.generation += 1;
+        self.claims.clear();
+        self.ring = Ring::new(
+            Seq::ZERO,
+            self.bounds.ring_events_max,
+            self.bounds.ring_bytes_max,
+        );
+        self.fold = Fold::new(self.bounds.fold);
+        self.log = self.log.anew();
+        self.touched_ms = jiff::Timestamp::now().as_millisecond();
+    }
+
+    /// Reads what the store has of the topic. If that is damaged, a new epoch begins.
+    fn read_found(&mut self) {
+        match self.log.read_found() {
+            Ok(events) => events.iter().for_each(|event| self.fold.apply(event)),
+            Err(_) => self.renew(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        match self.log.unread() {
+            Some(found) => found.status,
+            None => self.fold.status(),
         }
     }
 
@@ -303,6 +373,17 @@ impl State {
             epoch: self.epoch.clone(),
             seq: self.ring.head(),
         }
+    }
+}
+
+/// Runs what reads from the disk, and lets other tasks of this worker go on elsewhere.
+fn blocking(read: impl FnOnce()) {
+    let is_worker =
+        Handle::try_current().is_ok_and(|h| h.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if is_worker {
+        tokio::task::block_in_place(read);
+    } else {
+        read();
     }
 }
 

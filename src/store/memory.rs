@@ -37,6 +37,11 @@ impl MemoryLog {
         }
     }
 
+    /// An empty log with the same bounds.
+    pub(crate) fn anew(&self) -> Self {
+        Self::new(self.bounds, Arc::clone(&self.total))
+    }
+
     pub(crate) fn append(&mut self, event: &Arc<Event>) -> Result<(), Error> {
         let bytes = event.footprint_bytes();
         let before = self.total.fetch_add(bytes, Ordering::Relaxed);
@@ -67,10 +72,6 @@ impl MemoryLog {
         self.events
             .front()
             .map_or_else(|| self.head.next(), |event| event.seq)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.events.len()
     }
 
     pub(crate) fn after(&self, seq: Seq, max: usize) -> Vec<Arc<Event>> {

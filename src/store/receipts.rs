@@ -5,21 +5,50 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use crate::topic::{Event, TopicName};
+use crate::topic::{Epoch, Event, Seq, TopicName};
 
 /// A digest of everything a publish says, to tell a retry from another publish with the same key.
 pub type Fingerprint = [u8; 32];
 
 type Key = (TopicName, Box<str>);
 
+/// What a publisher was told of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The topic.
+    pub topic: TopicName,
+    /// The event's number in it.
+    pub seq: Seq,
+    /// The incarnation of the log.
+    pub epoch: Epoch,
+    /// The event's id.
+    pub id: Uuid,
+    /// When it was appended, in milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+}
+
+impl Given {
+    /// What is told of an event.
+    pub fn of(event: &Event) -> Self {
+        Self {
+            topic: event.topic.clone(),
+            seq: event.seq,
+            epoch: event.epoch.clone(),
+            id: event.id,
+            timestamp_ms: event.timestamp_ms,
+        }
+    }
+}
+
 /// What a key is found to be.
 #[derive(Debug)]
 pub enum Claim {
     /// Nobody has used it: publish, then complete the reservation.
     New(Reservation),
-    /// The same publish was done already: this is the event it made.
-    Done(Arc<Event>),
+    /// The same publish was done already: this is what it was told.
+    Done(Given),
     /// The same key is being published right now.
     InFlight,
     /// The key was used for something else.
@@ -49,7 +78,7 @@ struct Known {
 struct Entry {
     reservation: u64,
     fingerprint: Fingerprint,
-    event: Option<Arc<Event>>,
+    given: Option<Given>,
 }
 
 impl Receipts {
@@ -67,9 +96,9 @@ impl Receipts {
         let mut known = self.lock();
         self.forget_old(&mut known);
         if let Some(entry) = known.entries.get(&key) {
-            return match &entry.event {
+            return match &entry.given {
                 _ if entry.fingerprint != fingerprint => Claim::Reused,
-                Some(event) => Claim::Done(Arc::clone(event)),
+                Some(given) => Claim::Done(given.clone()),
                 None => Claim::InFlight,
             };
         }
@@ -83,7 +112,7 @@ impl Receipts {
             Entry {
                 reservation,
                 fingerprint,
-                event: None,
+                given: None,
             },
         );
         Claim::New(Reservation {
@@ -127,12 +156,12 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Keeps the event as the answer to every retry.
-    pub fn complete(mut self, event: Arc<Event>) {
+    /// Keeps what was told as the answer to every retry.
+    pub fn complete(mut self, given: Given) {
         if let Some(key) = self.key.take()
             && let Some(entry) = self.receipts.lock().entries.get_mut(&key)
         {
-            entry.event = Some(event);
+            entry.given = Some(given);
         }
     }
 }
@@ -148,21 +177,15 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::{Class, Epoch, Payload, Seq};
 
-    fn event() -> Arc<Event> {
-        Arc::new(Event {
+    fn given() -> Given {
+        Given {
             topic: "session:a".parse().unwrap(),
             seq: Seq(1),
             epoch: Epoch::new("e").unwrap(),
-            id: uuid::Uuid::nil(),
-            name: "progress".parse().unwrap(),
+            id: Uuid::nil(),
             timestamp_ms: 0,
-            class: Class::State,
-            key: None,
-            attempt: None,
-            payload: Payload::Value("1".into()),
-        })
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,7 +202,7 @@ mod tests {
         let Claim::New(reservation) = claim(1) else {
             panic!("a dropped key is free")
         };
-        reservation.complete(event());
+        reservation.complete(given());
         assert!(matches!(claim(1), Claim::Done(_)));
         assert!(matches!(claim(2), Claim::Reused));
         tokio::time::advance(Duration::from_secs(61)).await;
@@ -194,7 +217,7 @@ mod tests {
             let Claim::New(reservation) = receipts.claim(&topic, key, [0; 32]) else {
                 panic!()
             };
-            reservation.complete(event());
+            reservation.complete(given());
         }
         assert_eq!(receipts.lock().entries.len(), 3);
         assert!(matches!(

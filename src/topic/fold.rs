@@ -30,6 +30,14 @@ impl Status {
             Self::Failed => "failed",
         }
     }
+
+    /// What a terminal event of this name leads to.
+    pub fn after(name: &EventName) -> Self {
+        match name.as_str() {
+            "error" | "failed" | "job_failed" => Self::Failed,
+            _ => Self::Completed,
+        }
+    }
 }
 
 /// What became of a question.
@@ -272,11 +280,9 @@ impl Fold {
 
     /// How far the story has come.
     pub fn status(&self) -> Status {
-        match self.terminal.as_ref().map(|event| event.name.as_str()) {
-            None => Status::Active,
-            Some("error" | "failed" | "job_failed") => Status::Failed,
-            Some(_) => Status::Completed,
-        }
+        self.terminal
+            .as_ref()
+            .map_or(Status::Active, |event| Status::after(&event.name))
     }
 }
 

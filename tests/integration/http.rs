@@ -80,7 +80,12 @@ impl Face {
         change(&mut parts);
         let (mut registry, drain) = (Registry::default(), Drain::new());
         let counters = hub::Metrics::register(&mut registry);
-        let hub = Hub::new(parts.hub, Store::open(parts.store), drain.clone(), counters);
+        let hub = Hub::new(
+            parts.hub,
+            Store::open(parts.store).unwrap(),
+            drain.clone(),
+            counters,
+        );
         let metrics = http::Metrics::register(&mut registry);
         let state = http::State::new(
             parts.http,

@@ -45,6 +45,18 @@ pub(super) fn settings(
         let origin = Origin::Flag("--listen".to_owned());
         keep(typed(path(&LISTEN), listen, base, &origin));
     }
+    if let Some(dir) = &sources.data_dir {
+        let origin = Origin::Flag("--data-dir".to_owned());
+        let key = path(&["store", "data_dir"]);
+        keep(match dir.to_str() {
+            Some(dir) => Ok(vec![Setting::new(
+                key,
+                Value::String(dir.to_owned()),
+                origin,
+            )]),
+            None => Err(Problem::new(&key, origin, "the path is not UTF-8")),
+        });
+    }
     if sources.insecure {
         let origin = Origin::Flag("--insecure".to_owned());
         keep(Ok(vec![Setting::new(

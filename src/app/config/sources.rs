@@ -12,6 +12,8 @@ pub struct Sources {
     pub environment: Vec<(OsString, OsString)>,
     /// `--listen`.
     pub listen: Option<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
     /// `--insecure`.
     pub insecure: bool,
     /// `--set key=value`, in order.

@@ -73,7 +73,10 @@ fn all_problems_come_at_once_by_key_and_source() {
             ("TIDINGS__HUB__IDLE_AGE_MAX".into(), "5".into()),
             ("PORT".into(), "http".into()),
         ],
-        set: vec!["store.backend=disk".to_owned(), "nonsense".to_owned()],
+        set: vec![
+            "store.sqlite.durability=disk".to_owned(),
+            "nonsense".to_owned(),
+        ],
         ..Sources::default()
     };
     let found = problems(load(&sources));
@@ -97,7 +100,7 @@ fn all_problems_come_at_once_by_key_and_source() {
             "a number from 0 to 65535",
         ),
         (
-            "store.backend (flag --set store.backend)".to_owned(),
+            "store.sqlite.durability (flag --set store.sqlite.durability)".to_owned(),
             "unknown variant `disk`",
         ),
         ("flag --set nonsense".to_owned(), "write `--set key=value`"),

@@ -153,7 +153,8 @@ impl From<TooManyTopics> for Refusal {
 impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
         let code = match error {
-            store::Error::Full => Code::StoreFull,
+            store::Error::Full | store::Error::DiskFull => Code::StoreFull,
+            store::Error::Unavailable(_) | store::Error::Overtaken => Code::StoreAway,
         };
         Self::new(code, error.to_string())
     }

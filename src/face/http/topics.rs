@@ -125,7 +125,7 @@ pub(crate) async fn delete(
     State(state): State<http::State>,
     TopicPath(name): TopicPath,
 ) -> Result<StatusCode, Refusal> {
-    if state.hub().delete(&name) {
+    if state.hub().delete(&name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&name))

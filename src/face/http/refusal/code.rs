@@ -38,6 +38,7 @@ pub(crate) enum Code {
     TopicsFull,
     TopicFull,
     StoreFull,
+    StoreAway,
 }
 
 impl Code {
@@ -77,6 +78,7 @@ impl Code {
             Self::TopicsFull => "topics_full",
             Self::TopicFull => "topic_full",
             Self::StoreFull => "store_full",
+            Self::StoreAway => "store_away",
         }
     }
 
@@ -116,6 +118,7 @@ impl Code {
             Self::TopicsFull => "There are too many topics",
             Self::TopicFull => "The topic has too many subscribers",
             Self::StoreFull => "The store is full",
+            Self::StoreAway => "The store cannot write",
         }
     }
 
@@ -149,7 +152,9 @@ impl Code {
             | Self::AnswerInvalid
             | Self::CloudEventInvalid => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Draining | Self::TopicsFull | Self::TopicFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::TopicsFull | Self::TopicFull | Self::StoreAway => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
@@ -157,7 +162,7 @@ impl Code {
     /// After how many seconds it is worth another try, if it is.
     pub(crate) const fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::KeyInFlight | Self::Draining => Some(1),
+            Self::KeyInFlight | Self::Draining | Self::StoreAway => Some(1),
             Self::TopicFull => Some(5),
             Self::TopicsFull => Some(30),
             Self::StoreFull => Some(60),

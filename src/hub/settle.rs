@@ -1,0 +1,210 @@
+//! Settle: an event gets its number, goes to the store, and becomes visible.
+//!
+//! A store that answers at once is called under the topic's lock, and the event is visible when
+//! the lock is let go. A store with a writer gets the event as a job, sent under the same lock, so
+//! that the queue has the order of the numbers; the writer settles each job in that order when it
+//! is committed: only then readers see it. `State::tail` is the last number given out, the ring's
+//! head the last one that is visible. When the writer refuses an event, those that were numbered
+//! after it are refused as well (`store::Error::Overtaken`), and the tail goes back to the head
+//! once for all of them (`State::generation`): no number is skipped.
+//!
+//! Nothing here is undone when a publisher goes away: what was sent is settled by the writer.
+
+use std::sync::{Arc, MutexGuard};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::hub::topic::State;
+use crate::hub::{Hub, Topic};
+use crate::store::{self, Append, Fingerprint, Given, Job, ReceiptRow, Reservation, Room, Trim};
+use crate::topic::{Draft, Event, Place};
+
+/// An event that is to be appended.
+pub(crate) struct Work {
+    pub(crate) draft: Draft,
+    /// The id of the question that it asks or ends; the caller has seen that nobody claims it.
+    pub(crate) claim: Option<String>,
+    pub(crate) keyed: Option<Keyed>,
+}
+
+/// The idempotency key of a publish.
+pub(crate) struct Keyed {
+    pub(crate) key: Box<str>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) reservation: Reservation,
+}
+
+/// What came of a submission: it is settled, or will be.
+pub(crate) enum Submitted {
+    Settled(Result<Arc<Event>, store::Error>),
+    Sent(oneshot::Receiver<Result<Arc<Event>, store::Error>>),
+}
+
+impl Submitted {
+    /// Waits until it is settled.
+    pub(crate) async fn wait(self) -> Result<Arc<Event>, store::Error> {
+        match self {
+            Self::Settled(result) => result,
+            Self::Sent(settled) => settled.await.unwrap_or_else(|_| {
+                Err(store::Error::Unavailable(
+                    "the store has been closed".into(),
+                ))
+            }),
+        }
+    }
+}
+
+/// An event that is on its way to the store.
+struct Pending {
+    topic: Arc<Topic>,
+    event: Arc<Event>,
+    generation: u64,
+    claim: Option<String>,
+    trim: Option<Arc<Trim>>,
+    reservation: Option<Reservation>,
+    answer: oneshot::Sender<Result<Arc<Event>, store::Error>>,
+}
+
+impl Hub {
+    /// Numbers the draft and hands it to the store. Takes the lock over, and lets go of it before
+    /// anybody is told.
+    pub(crate) fn submit(
+        &self,
+        topic: &Arc<Topic>,
+        mut state: MutexGuard<'_, State>,
+        work: Work,
+        room: Option<Room>,
+    ) -> Submitted {
+        let Work {
+            draft,
+            claim,
+            keyed,
+        } = work;
+        let event = self.numbered(&state, draft);
+        let Some(room) = room else {
+            let shown = state.show(&event, None);
+            if shown.is_ok() {
+                state.tail = event.seq;
+            }
+            drop(state);
+            return Submitted::Settled(shown.map(|()| {
+                if let Some(keyed) = keyed {
+                    keyed.reservation.complete(Given::of(&event));
+                }
+                self.announce(topic, &event);
+                event
+            }));
+        };
+        state.tail = event.seq;
+        let State { log, fold, .. } = &mut *state;
+        let trim = log.trim(|| fold.snapshot()).map(Arc::new);
+        if let Some(id) = &claim {
+            state.claims.insert(id.clone());
+        }
+        let (receipt, reservation) = keyed.map_or((None, None), |keyed| {
+            let (key, fingerprint) = (keyed.key, keyed.fingerprint);
+            let row = ReceiptRow { key, fingerprint };
+            (Some(row), Some(keyed.reservation))
+        });
+        let (answer, settled) = oneshot::channel();
+        let pending = Pending {
+            topic: Arc::clone(topic),
+            event: Arc::clone(&event),
+            generation: state.generation,
+            claim,
+            trim: trim.clone(),
+            reservation,
+            answer,
+        };
+        let hub = self.clone();
+        room.send(Job::Append(Box::new(Append {
+            event,
+            trim,
+            receipt,
+            done: Box::new(move |result| hub.settle(pending, result)),
+        })));
+        drop(state);
+        Submitted::Sent(settled)
+    }
+
+    fn numbered(&self, state: &State, draft: Draft) -> Arc<Event> {
+        let class = draft
+            .class
+            .unwrap_or_else(|| self.0.config.classes.of(draft.name()));
+        let place = Place {
+            seq: state.tail.next(),
+            epoch: state.epoch.clone(),
+            id: Uuid::now_v7(),
+            timestamp_ms: jiff::Timestamp::now().as_millisecond(),
+        };
+        Arc::new(draft.seal(place, class))
+    }
+
+    /// Called by the writer, in the order in which the events were sent.
+    fn settle(&self, pending: Pending, result: Result<i64, store::Error>) {
+        let _runtime = self.0.runtime.enter();
+        let Pending {
+            topic,
+            event,
+            generation,
+            claim,
+            trim,
+            reservation,
+            answer,
+        } = pending;
+        let result = {
+            let mut state = topic.lock();
+            if let Some(id) = &claim {
+                state.claims.remove(id);
+            }
+            // A topic that was reset meanwhile has another epoch, and nothing to show.
+            let is_current = state.epoch == event.epoch;
+            if let Some(trim) = trim.filter(|_| is_current) {
+                state.log.trimmed(&trim, result.is_ok());
+            }
+            match &result {
+                Ok(offset) if is_current => state.show(&event, Some(*offset)),
+                Err(_) if is_current && state.generation == generation => {
+                    state.generation += 1;
+                    state.tail = state.ring.head();
+                    result.map(|_| ())
+                }
+                _ => result.map(|_| ()),
+            }
+        };
+        let result = result.map(|()| {
+            if let Some(reservation) = reservation {
+                reservation.complete(Given::of(&event));
+            }
+            self.announce(&topic, &event);
+            event
+        });
+        if claim.is_some() {
+            topic.clarified.notify_waiters();
+        }
+        // The publisher may have gone away.
+        let _ = answer.send(result);
+    }
+
+    /// Tells of an event that has become visible.
+    fn announce(&self, topic: &Arc<Topic>, event: &Arc<Event>) {
+        self.0.metrics.appended(event.class);
+        if event.name.as_str() == "clarification" {
+            topic.clarified.notify_waiters();
+            self.expire_in_time(topic, event);
+        }
+        self.fan_out(topic);
+    }
+}
+
+impl State {
+    /// Makes an event visible to readers.
+    fn show(&mut self, event: &Arc<Event>, offset: Option<i64>) -> Result<(), store::Error> {
+        self.log.append(event, offset)?;
+        self.fold.apply(event);
+        self.ring.push(Arc::clone(event));
+        self.touched_ms = event.timestamp_ms;
+        Ok(())
+    }
+}

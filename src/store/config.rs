@@ -1,0 +1,79 @@
+//! What the store may take.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::ByteSize;
+use crate::store::memory::Bounds;
+
+/// What the store may take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the durable store lives; without it logs are in memory.
+    #[serde(default)]
+    pub data_dir: Option<PathBuf>,
+    /// Most events of one topic; the oldest make room.
+    pub log_events_max: usize,
+    /// Most bytes of one topic; the oldest events make room.
+    pub log_bytes_max: ByteSize,
+    /// Most bytes of all topics together in memory; a publish beyond it is refused.
+    pub bytes_max: ByteSize,
+    /// Most idempotency receipts; the oldest make room.
+    pub receipts_max: usize,
+    /// How long a receipt is kept.
+    #[serde(with = "crate::quantity::duration")]
+    pub receipt_age_max: Duration,
+    /// The durable store.
+    pub sqlite: Sqlite,
+}
+
+/// What the durable store may take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sqlite {
+    /// When a publish is acknowledged.
+    pub durability: Durability,
+    /// Most bytes of the file; a publish beyond it is refused.
+    pub bytes_max: ByteSize,
+    /// Most events that wait for the writer; publishers wait for a place.
+    pub queue_events_max: usize,
+    /// Most bytes that wait for the writer; publishers wait for a place.
+    pub queue_bytes_max: ByteSize,
+    /// Most events of one commit.
+    pub batch_events_max: usize,
+    /// Memory for pages of the file.
+    pub cache_bytes: ByteSize,
+}
+
+/// When a publish is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When the disk has it: survives a loss of power.
+    Fsync,
+    /// When the operating system has it: survives the end of the process.
+    Wal,
+}
+
+impl Durability {
+    /// For the start-up line.
+    pub(crate) const fn told(self) -> &'static str {
+        match self {
+            Self::Fsync => "fsync",
+            Self::Wal => "the write-ahead log was written",
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            events_max: self.log_events_max,
+            bytes_max: self.log_bytes_max.bytes(),
+            total_bytes_max: self.bytes_max.bytes(),
+        }
+    }
+}
