@@ -7,4 +7,5 @@ mod durable;
 mod http;
 mod layers;
 mod rooms;
+mod stores;
 mod wire;
