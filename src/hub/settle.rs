@@ -20,6 +20,11 @@ use crate::hub::{Hub, Topic};
 use crate::store::{self, Append, Fingerprint, Given, Job, ReceiptRow, Reservation, Room, Trim};
 use crate::topic::{Draft, Event, Place};
 
+/// How it ended: the event is visible, or was refused.
+pub(crate) type Settled = Result<Arc<Event>, store::Error>;
+
+type Answer = oneshot::Sender<Settled>;
+
 /// An event that is to be appended.
 pub(crate) struct Work {
     pub(crate) draft: Draft,
@@ -37,13 +42,13 @@ pub(crate) struct Keyed {
 
 /// What came of a submission: it is settled, or will be.
 pub(crate) enum Submitted {
-    Settled(Result<Arc<Event>, store::Error>),
-    Sent(oneshot::Receiver<Result<Arc<Event>, store::Error>>),
+    Settled(Settled),
+    Sent(oneshot::Receiver<Settled>),
 }
 
 impl Submitted {
     /// Waits until it is settled.
-    pub(crate) async fn wait(self) -> Result<Arc<Event>, store::Error> {
+    pub(crate) async fn wait(self) -> Settled {
         match self {
             Self::Settled(result) => result,
             Self::Sent(settled) => settled.await.unwrap_or_else(|_| {
@@ -63,7 +68,7 @@ struct Pending {
     claim: Option<String>,
     trim: Option<Arc<Trim>>,
     reservation: Option<Reservation>,
-    answer: oneshot::Sender<Result<Arc<Event>, store::Error>>,
+    answer: Answer,
 }
 
 impl Hub {
@@ -122,7 +127,13 @@ impl Hub {
             event,
             trim,
             receipt,
-            done: Box::new(move |result| hub.settle(pending, result)),
+            done: Box::new(move |result| {
+                let (answer, result) = hub.settle(pending, result);
+                // Whoever is answered may close the store next: no handle is left here then.
+                drop(hub);
+                // The publisher may have gone away.
+                let _ = answer.send(result);
+            }),
         })));
         drop(state);
         Submitted::Sent(settled)
@@ -142,7 +153,7 @@ impl Hub {
     }
 
     /// Called by the writer, in the order in which the events were sent.
-    fn settle(&self, pending: Pending, result: Result<i64, store::Error>) {
+    fn settle(&self, pending: Pending, result: Result<i64, store::Error>) -> (Answer, Settled) {
         let _runtime = self.0.runtime.enter();
         let Pending {
             topic,
@@ -183,8 +194,7 @@ impl Hub {
         if claim.is_some() {
             topic.clarified.notify_waiters();
         }
-        // The publisher may have gone away.
-        let _ = answer.send(result);
+        (answer, result)
     }
 
     /// Tells of an event that has become visible.

@@ -5,6 +5,7 @@
 //! that does not follow its topic's head is refused, so a refused event never leaves a hole.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use tokio::sync::mpsc;
 
+use super::file;
 use super::log::Trim;
 use super::record::{Place, encode};
 use super::rows::{Stored, receipt_hash, receipt_sum};
@@ -87,7 +89,7 @@ impl Writer {
         let jobs: Vec<&Job> = batch.iter().map(|queued| &queued.job).collect();
         let results = match self.transaction(&jobs) {
             Ok(results) => results,
-            Err(error) if jobs.len() == 1 => vec![Err(told(&error))],
+            Err(error) if jobs.len() == 1 => vec![Err(self.told(&error))],
             Err(_) => jobs.iter().map(|job| self.alone(job)).collect(),
         };
         if jobs.iter().any(|job| matches!(job, Job::Tidy { .. }))
@@ -101,7 +103,7 @@ impl Writer {
     fn alone(&mut self, job: &Job) -> Result<i64, Error> {
         match self.transaction(&[job]) {
             Ok(mut results) => results.pop().expect("one result a job"),
-            Err(error) => Err(told(&error)),
+            Err(error) => Err(self.told(&error)),
         }
     }
 
@@ -146,6 +148,25 @@ impl Writer {
         Ok(())
     }
 
+    /// What the publisher is told of a failed write. Damage leaves the mark that makes the next
+    /// start look through the whole file.
+    fn told(&self, error: &rusqlite::Error) -> Error {
+        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            tracing::warn!(%error, "the store has no room");
+            return Error::DiskFull;
+        }
+        tracing::error!(%error, "the store cannot write");
+        if !file::is_damage(error) {
+            return Error::Unavailable(error.to_string().into());
+        }
+        let dir = self.connection.path().map(Path::new).and_then(Path::parent);
+        if let Some(Err(error)) = dir.map(file::mark) {
+            tracing::error!(%error, "the damage could not be noted");
+        }
+        let what = format!("{error}; restart the gateway, which takes over what is whole");
+        Error::Unavailable(what.into())
+    }
+
     fn measure(&self) {
         let pages = self.pragma("page_count").unwrap_or(0);
         let bytes = pages * self.pragma("page_size").unwrap_or(0);
@@ -158,16 +179,6 @@ impl Writer {
         let mut statement = self.connection.prepare_cached(&sql)?;
         statement.query_row([], |row| row.get(0))
     }
-}
-
-/// What the publisher is told of a failed write.
-fn told(error: &rusqlite::Error) -> Error {
-    if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-        tracing::warn!(%error, "the store has no room");
-        return Error::DiskFull;
-    }
-    tracing::error!(%error, "the store cannot write");
-    Error::Unavailable(error.to_string().into())
 }
 
 /// A transaction, with what it changes of what is known in memory.
