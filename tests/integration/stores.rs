@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use tidings::drain::Drain;
 use tidings::hub::{self, AnswerError, AppendError, Hub, Idempotency};
-use tidings::store::Store;
+use tidings::store::{self, Error, Store};
 use tidings::topic::{Cursor, Draft, Seq, TopicName};
 
 const EVENTS_IN_LOG: usize = 20;
@@ -32,15 +32,20 @@ impl Place {
     }
 }
 
-fn open(dir: Option<&Path>, events_in_log: usize) -> (Hub, Drain) {
+fn configs(dir: Option<&Path>, events_in_log: usize) -> (store::Config, hub::Config) {
     let text = include_str!("../../config/tidings.toml");
     let defaults: toml::Table = text.parse().unwrap();
-    let mut store: tidings::store::Config = defaults["store"].clone().try_into().unwrap();
+    let mut store: store::Config = defaults["store"].clone().try_into().unwrap();
     store.data_dir = dir.map(Path::to_owned);
     store.log_events_max = events_in_log;
     store.sqlite.queue_events_max = 8;
     let mut config: hub::Config = defaults["hub"].clone().try_into().unwrap();
     config.ring_events_max = 4;
+    (store, config)
+}
+
+fn open(dir: Option<&Path>, events_in_log: usize) -> (Hub, Drain) {
+    let (store, config) = configs(dir, events_in_log);
     let drain = Drain::new();
     let store = Store::open(store).unwrap();
     let hub = Hub::new(config, store, drain.clone(), hub::Metrics::default());
@@ -143,6 +148,60 @@ async fn what_was_deleted_is_another_epoch() {
         assert_ne!(first.epoch, second.epoch);
         close((hub, drain)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_store_refuses_without_holes_and_takes_up_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, config) = configs(Some(dir.path()), 10_000);
+    store.sqlite.bytes_max = tidings::quantity::ByteSize(512 * 1024);
+    let drain = Drain::new();
+    let store = Store::open(store).unwrap();
+    let hub = Hub::new(config, store, drain.clone(), hub::Metrics::default());
+    let topics: [TopicName; 2] = ["session:a".parse().unwrap(), "session:b".parse().unwrap()];
+    let mut known = [Vec::new(), Vec::new()];
+    for _ in 0..3 {
+        let publishes = (0..400).map(|n| {
+            let text = "x".repeat(n * 37 % 4000);
+            let draft = draft(
+                &topics[n % 2],
+                "model_result",
+                &json!({"t": text}).to_string(),
+            );
+            hub.append(draft, None)
+        });
+        let receipts = futures_util::future::join_all(publishes).await;
+        let refused = receipts.iter().filter(|receipt| receipt.is_err()).count();
+        assert!(refused > 0, "the bound is reached");
+        for receipt in receipts {
+            match receipt {
+                Ok(r) => known[usize::from(r.topic == topics[1])].push(r.seq.0),
+                Err(AppendError::Store(Error::DiskFull | Error::Overtaken)) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+        for (name, known) in topics.iter().zip(&mut known) {
+            let held = hub.topic(name).unwrap().history(None, 10_000).unwrap();
+            let held: Vec<u64> = held.events.iter().map(|event| event.seq.0).collect();
+            known.sort_unstable();
+            assert_eq!(
+                held, *known,
+                "what was acknowledged is there, and nothing else"
+            );
+            assert_eq!(held, (1..=held.len() as u64).collect::<Vec<_>>());
+        }
+        // Room is made: the other topic goes on, and this one begins again.
+        assert!(hub.delete(&topics[0]).await.unwrap());
+        known[0].clear();
+        for name in &topics {
+            let receipt = hub
+                .append(draft(name, "progress", "{}"), None)
+                .await
+                .unwrap();
+            known[usize::from(*name == topics[1])].push(receipt.seq.0);
+        }
+    }
+    close((hub, drain)).await;
 }
 
 #[derive(Debug, Clone)]
