@@ -12,6 +12,7 @@ use crate::face::socketio::link::Link;
 use crate::face::socketio::messages::Problem;
 use crate::face::socketio::requests::{Desk, acknowledge};
 use crate::hub::{AppendError, Hub, Idempotency, WaitError};
+use crate::store;
 use crate::topic::{Class, Draft, EventName, TopicName};
 
 /// Longest idempotency key, in bytes.
@@ -128,7 +129,10 @@ async fn append(hub: &Hub, data: Option<Value>) -> Result<Value, Problem> {
             let code = match &error {
                 AppendError::TooBig { .. } => "payload_too_large",
                 AppendError::TooManyTopics(_) => "too_many_topics",
-                AppendError::Store(_) => "store_full",
+                AppendError::Store(store::Error::Full | store::Error::DiskFull) => "store_full",
+                AppendError::Store(store::Error::Unavailable(_) | store::Error::Overtaken) => {
+                    "store_away"
+                }
                 AppendError::KeyReused => "idempotency_key_reused",
                 AppendError::KeyInFlight => "idempotency_key_in_flight",
                 AppendError::AskedAlready(_) => "asked_already",
