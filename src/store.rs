@@ -2,7 +2,7 @@
 //!
 //! The hub is the only caller. An append that has returned is as durable as the store promises: in
 //! memory for the life of the process, with a data directory for as long as the disk keeps it.
-//! Memory answers at once; SQLite takes jobs through a bounded queue ([`Store::room`]) and answers
+//! Memory answers at once; SQLite takes jobs through a bounded queue (`Store::room`) and answers
 //! each when it is committed, in the order in which they were handed in.
 
 mod config;

@@ -133,7 +133,11 @@ impl Gateway {
 /// A socket that listens, with a backlog for a crowd that comes back at once.
 fn bind(addr: SocketAddr) -> anyhow::Result<TcpListener> {
     const BACKLOG: i32 = 4096;
-    let why = || format!("cannot listen on {addr}");
+    let why = || {
+        format!(
+            "cannot listen on {addr}: choose another address with --listen, or a port with PORT"
+        )
+    };
     let domain = socket2::Domain::for_address(addr);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).with_context(why)?;
     socket.set_reuse_address(true).with_context(why)?;
