@@ -8,4 +8,5 @@ mod http;
 mod layers;
 mod rooms;
 mod stores;
+mod verify;
 mod wire;
