@@ -147,14 +147,13 @@ impl State {
         for (entry, keep) in page.iter().zip(&mut keep).rev() {
             let event = &entry.event;
             match event.class {
-                Class::Fact => {}
                 Class::Terminal => newer.clear(),
                 Class::State if self.fold.holds_state(event) => {
                     let is_newest = newer.insert((event.name.as_str(), event.key.as_deref()));
                     let stands = is_newest && !self.fold.supersedes(event);
                     *keep = stands || event.seq <= live_after;
                 }
-                Class::State => {}
+                Class::Fact | Class::State => {}
             }
         }
         let mut keep = keep.into_iter();

@@ -7,5 +7,6 @@ mod durable;
 mod http;
 mod layers;
 mod rooms;
+mod slow;
 mod stores;
 mod wire;
