@@ -150,6 +150,12 @@ impl Seat {
     pub(crate) fn count_gap(&self) {
         self.hub.0.metrics.gaps.inc();
     }
+
+    /// Counts the events between two of its subscriber that follow each other: those that it was
+    /// not sent since a newer state stands for them.
+    pub(crate) fn count_left_out(&self, face: &'static str, events: u64) {
+        self.hub.0.metrics.left_out(face, events);
+    }
 }
 
 impl Drop for Seat {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::hub::Config;
 use crate::hub::fanout::{Description, Subscriber};
+use crate::hub::lane;
 use crate::hub::seats::Seats;
 use crate::store::Log;
 use crate::topic::{
@@ -43,15 +44,16 @@ pub(crate) struct State {
     pub(crate) is_pumping: bool,
     /// Set when the topic left the map: whoever still holds it must look it up again.
     pub(crate) is_retired: bool,
-    bounds: Bounds,
+    pub(crate) bounds: Bounds,
 }
 
 /// What a topic may hold in memory.
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+pub(crate) struct Bounds {
     ring_events_max: usize,
     ring_bytes_max: usize,
     fold: topic::Bounds,
+    pub(crate) lanes: lane::Config,
 }
 
 /// What a reader at a cursor finds.
@@ -313,6 +315,7 @@ impl State {
             ring_events_max: config.ring_events_max,
             ring_bytes_max: config.ring_bytes_max.bytes(),
             fold: config.fold_bounds(),
+            lanes: config.lanes,
         };
         let (epoch, head, touched_ms) = match log.unread() {
             Some(found) => (found.epoch.clone(), Seq(found.head), found.updated_ms),

@@ -8,5 +8,6 @@ mod http;
 mod layers;
 mod resumes;
 mod rooms;
+mod slow;
 mod stores;
 mod wire;

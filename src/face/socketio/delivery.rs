@@ -8,7 +8,7 @@ use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Direct, Exit, Link, Stage, State, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::recovery::offset::{Tail, Trail};
-use crate::hub::{Attached, Description, Gap, Read, Seat, Subscriber, Topic};
+use crate::hub::{Attached, Description, Gap, Lane, Read, Seat, Subscriber, Topic};
 use crate::topic::{Cursor, Entry, EventName, Seq, TopicName};
 use crate::wire::{Outbox, Sent};
 
@@ -17,6 +17,9 @@ const BATCH_EVENTS_MAX: usize = 64;
 
 /// Most bytes of one batch, unless a single event is larger.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// The name of this face in metrics.
+const FACE: &str = "socketio";
 
 /// Something that takes whole batches of frames, or nothing.
 pub(crate) trait Sink {
@@ -73,8 +76,8 @@ struct Place {
     /// Its number in the offsets of this connection.
     number: u32,
     cursor: Cursor,
-    /// Up to here events are not live.
-    live_after: Seq,
+    /// How it keeps up, and up to where events are not live.
+    lane: Lane,
 }
 
 enum Due {
@@ -82,8 +85,12 @@ enum Due {
     Level,
     /// What follows the cursor is gone.
     Gap,
-    /// These frames; the cursor is at the number after them.
-    Frames(Vec<Bytes>, Seq),
+    /// These frames; the cursor is at `upto` after them. Some events before it may be left out.
+    Frames {
+        frames: Vec<Bytes>,
+        upto: Seq,
+        left_out: u64,
+    },
 }
 
 impl Subscription {
@@ -120,16 +127,13 @@ impl Subscription {
     /// queued the backlog.
     pub(crate) fn begin(&self, attached: Attached, number: u32) {
         let Attached {
-            seat,
-            cursor,
-            head: live_after,
-            ..
+            seat, cursor, head, ..
         } = attached;
         *self.place() = Some(Place {
             seat,
             number,
             cursor,
-            live_after,
+            lane: Lane::new(head),
         });
     }
 
@@ -159,10 +163,16 @@ impl Subscription {
                     self.leap(state, place, dialect);
                     return true;
                 }
-                Due::Frames(frames, upto) => {
+                Due::Frames {
+                    frames,
+                    upto,
+                    left_out,
+                } => {
                     if !frames.is_empty() && !state.took(sink.offer(&frames)) {
+                        place.lane.hold_up();
                         return false;
                     }
+                    place.seat.count_left_out(FACE, left_out);
                     place.cursor.seq = upto;
                     state.mark(place.number, upto);
                 }
@@ -171,30 +181,35 @@ impl Subscription {
     }
 
     /// Reads on at the cursor.
-    fn due(&self, place: &Place, ending: (Dialect, Tail<'_>)) -> Due {
+    fn due(&self, place: &mut Place, ending: (Dialect, Tail<'_>)) -> Due {
         let mut page = Vec::new();
-        if place
-            .seat
-            .topic()
-            .read(&place.cursor, BATCH_EVENTS_MAX, &mut page)
-            == Read::Gap
-        {
+        let (topic, cursor) = (place.seat.topic(), &place.cursor);
+        if place.lane.read(topic, cursor, BATCH_EVENTS_MAX, &mut page) == Read::Gap {
             return Due::Gap;
         }
-        let (mut frames, mut bytes, mut upto) = (Vec::with_capacity(page.len()), 0, None);
+        let (mut frames, mut bytes) = (Vec::with_capacity(page.len()), 0);
+        let (mut upto, mut left_out) = (cursor.seq, 0);
         for entry in &page {
             let event = &entry.event;
             if self.wants(&event.name) {
-                let frame = frame_of(entry, place.live_after, ending);
+                let frame = frame_of(entry, place.lane.live_after(), ending);
                 if bytes > 0 && bytes + frame.len() > BATCH_BYTES_MAX {
                     break;
                 }
                 bytes += frame.len();
                 frames.push(frame);
             }
-            upto = Some(event.seq);
+            left_out += event.seq.0 - upto.0 - 1;
+            upto = event.seq;
         }
-        upto.map_or(Due::Level, |upto| Due::Frames(frames, upto))
+        if upto == cursor.seq {
+            return Due::Level;
+        }
+        Due::Frames {
+            frames,
+            upto,
+            left_out,
+        }
     }
 
     /// The events that follow the cursor are gone: queues the gap and the snapshot, and goes on
@@ -202,7 +217,8 @@ impl Subscription {
     fn leap(&self, state: &mut State, place: &mut Place, dialect: Dialect) {
         let (backlog, to) = place.seat.topic().joining();
         let from = std::mem::replace(&mut place.cursor, to.clone());
-        place.live_after = to.seq;
+        place.lane = Lane::new(to.seq);
+        place.seat.count_gap();
         if let Some(resumable) = &mut state.resumable {
             place.number = resumable.leap(place.number, &to);
         }
@@ -229,7 +245,9 @@ impl Subscriber for Subscription {
             return;
         };
         let mut state = link.lock();
-        if state.stage != Stage::Open {
+        // Whoever ends the blockade delivers what is due: nothing need be read until then.
+        let is_blocked = state.is_blocked && matches!(state.exit, Exit::WebSocket(_));
+        if state.stage != Stage::Open || is_blocked {
             return;
         }
         let outbox = match &state.exit {

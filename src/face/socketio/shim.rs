@@ -22,7 +22,7 @@ use crate::face::socketio::polling;
 use crate::face::socketio::probe::Upgrading;
 use crate::face::socketio::request::{Protocol, Query, Refusal, Transport};
 use crate::face::socketio::sessions::Sessions;
-use crate::wire::{self, DeadlineError, Outboxes, Stream, Upgrade, UpgradeError};
+use crate::wire::{self, DeadlineError, Lifeline, Outboxes, Stream, Upgrade, UpgradeError};
 
 /// python-engineio drops the connection when the body of a poll has more packets.
 const PYTHON_POLL_PACKETS_MAX: usize = 16;
@@ -171,7 +171,8 @@ impl<E: Engine> Shim<E> {
                     self.open_polling(self.habits(&query, &request), &uri).await
                 }
                 (Transport::Polling, Some(sid)) if *request.method() == Method::GET => {
-                    self.poll(sid, &uri).await
+                    let lifeline = request.extensions_mut().remove::<Lifeline>();
+                    self.poll(sid, &uri, lifeline).await
                 }
                 (Transport::Polling, Some(sid)) => self.post(request, sid, &uri).await,
             },
