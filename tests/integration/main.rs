@@ -7,5 +7,6 @@ mod durable;
 mod http;
 mod layers;
 mod rooms;
+mod sockets;
 mod stores;
 mod wire;
