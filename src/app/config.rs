@@ -58,6 +58,8 @@ pub struct Faces {
     pub socketio: crate::face::socketio::Config,
     /// HTTP clients.
     pub http: crate::face::http::Config,
+    /// Clients of the plain WebSocket dialects.
+    pub ws: crate::face::ws::Config,
 }
 
 /// A configuration, and where its values came from.

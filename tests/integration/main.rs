@@ -9,5 +9,6 @@ mod layers;
 mod resumes;
 mod rooms;
 mod slow;
+mod sockets;
 mod stores;
 mod wire;
