@@ -32,7 +32,7 @@ pub use self::metrics::Metrics;
 pub use self::topic::{History, Read, Snapshot, Summary, Topic};
 
 use crate::drain::Drain;
-use crate::store::{self, Forget, Job, Room, Store};
+use crate::store::{self, Forget, Job, Resumes, Room, Store};
 use crate::topic::{Kind, TopicName};
 
 /// How many locks the map of topics is spread over.
@@ -251,6 +251,11 @@ impl Hub {
     /// The store underneath.
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Records by which a face knows its clients again after the process was killed.
+    pub fn resumes(&self) -> Resumes {
+        self.0.store.resumes()
     }
 
     fn shard(&self, name: &TopicName) -> &Shard {

@@ -7,12 +7,16 @@
 
 mod config;
 mod memory;
+mod metrics;
 mod receipts;
+mod resumes;
 mod sqlite;
 
 pub use self::config::{Config, Durability, Sqlite as SqliteConfig};
 pub use self::memory::MemoryLog;
+pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
+pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
 pub use self::sqlite::{Damaged, SqliteLog};
 
@@ -84,6 +88,7 @@ struct Shared {
     bytes: Arc<AtomicUsize>,
     receipts: Receipts,
     sqlite: Option<Sqlite>,
+    metrics: Metrics,
     promise: String,
 }
 
@@ -93,8 +98,9 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub fn open(config: Config) -> Result<Self, OpenError> {
+        let metrics = Metrics::default();
         let sqlite = match &config.data_dir {
-            Some(dir) => Some(Sqlite::open(dir, &config)?),
+            Some(dir) => Some(Sqlite::open(dir, &config, &metrics)?),
             None => None,
         };
         let promise = match &sqlite {
@@ -111,6 +117,7 @@ impl Store {
             bytes: Arc::default(),
             receipts,
             sqlite,
+            metrics,
             promise,
         })))
     }
@@ -118,6 +125,20 @@ impl Store {
     /// Its name and promise, for the start-up line.
     pub fn promise(&self) -> &str {
         &self.0.promise
+    }
+
+    /// The counters of the store.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Records by which somebody is known again after the process was killed.
+    pub fn resumes(&self) -> Resumes {
+        Resumes::new(self.clone())
+    }
+
+    fn sqlite(&self) -> Option<&Sqlite> {
+        self.0.sqlite.as_ref()
     }
 
     /// The log of a topic that is new.

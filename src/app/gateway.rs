@@ -47,6 +47,7 @@ impl Gateway {
         let mut registry = Registry::default();
         let store = Store::open(config.store.clone())?;
         let store_promise = store.promise().to_owned();
+        store.metrics().register(&mut registry);
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);

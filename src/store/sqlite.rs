@@ -6,9 +6,11 @@
 //! names the newest. The index of a topic is made from that chain when the topic is first touched.
 //! Every row has a checksum; a chain that does not hold is damage, and the topic begins anew.
 
+mod changes;
 mod file;
 mod log;
 mod record;
+mod resumes;
 mod rows;
 mod salvage;
 mod writer;
@@ -29,7 +31,7 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::store::memory::Bounds;
-use crate::store::{Config, Error, Fingerprint, Given, OpenError};
+use crate::store::{Config, Error, Fingerprint, Given, Metrics, OpenError};
 use crate::topic::{Epoch, Event, TopicName};
 
 /// Connections that read.
@@ -58,7 +60,7 @@ struct Shared {
     _lock: File,
 }
 
-/// What is told when a job is done: the offset of an event, zero for other jobs.
+/// What is told when a job is done: the offset of an event, how many rows were forgotten, or zero.
 pub(crate) type Done = Box<dyn FnOnce(Result<i64, Error>) + Send>;
 
 /// What the writer does.
@@ -67,6 +69,12 @@ pub(crate) enum Job {
     Append(Box<Append>),
     /// Forgets an incarnation of a topic.
     Forget(Forget),
+    /// Keeps a resume.
+    KeepResume(Box<KeptResume>),
+    /// Forgets the resume of an id.
+    ForgetResume(Box<str>),
+    /// Forgets some of the resumes of earlier processes.
+    ForgetEarlierResumes(Done),
     /// Forgets old receipts and gives space back.
     Tidy {
         receipts_max: usize,
@@ -95,14 +103,23 @@ pub(crate) struct Forget {
     pub(crate) done: Done,
 }
 
+/// A record to be kept under an id.
+pub(crate) struct KeptResume {
+    pub(crate) id: Box<str>,
+    pub(crate) record: Vec<u8>,
+    pub(crate) done: Done,
+}
+
 impl Job {
     fn finish(self, result: Result<i64, Error>) {
         match self {
             Self::Append(append) => (append.done)(result),
             Self::Forget(forget) => (forget.done)(result),
-            Self::Tidy { .. } => {
+            Self::KeepResume(kept) => (kept.done)(result),
+            Self::ForgetEarlierResumes(done) => done(result),
+            Self::ForgetResume(_) | Self::Tidy { .. } => {
                 if let Err(error) = result {
-                    tracing::warn!(%error, "old receipts could not be forgotten");
+                    tracing::warn!(%error, "what is not needed any more could not be forgotten");
                 }
             }
         }
@@ -133,15 +150,20 @@ impl Room {
 
 impl Sqlite {
     /// Opens the file of a directory, makes it if there is none, and starts the writer.
-    pub(crate) fn open(dir: &Path, config: &Config) -> Result<Self, OpenError> {
+    pub(crate) fn open(dir: &Path, config: &Config, metrics: &Metrics) -> Result<Self, OpenError> {
         let opened = file::open(dir, &config.sqlite)?;
         let unusable = |why: String| OpenError::Unusable {
             path: dir.display().to_string(),
             why,
         };
         let bytes = Arc::new(AtomicUsize::new(0));
-        let writer = writer::Writer::new(opened.connection, &opened.found, &config.sqlite, &bytes)
-            .map_err(|error| unusable(error.to_string()))?;
+        let writer = writer::Writer::new(
+            opened.connection,
+            &opened.found,
+            config,
+            (Arc::clone(&bytes), metrics.clone()),
+        )
+        .map_err(|error| unusable(error.to_string()))?;
         let (queue, jobs) = mpsc::channel(config.sqlite.queue_events_max.max(1));
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -202,29 +224,41 @@ impl Sqlite {
     ) -> Option<(Fingerprint, Given)> {
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let age_max_ms = i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX);
-        let found = rows::receipt(&self.reader(topic), topic, key);
+        let found = rows::receipt(&self.reader(topic.as_str()), topic, key);
         match found {
             Ok(found) => found.filter(|(_, given)| now_ms - given.timestamp_ms < age_max_ms),
             Err(error) => {
-                self.damaged(topic, &error.to_string());
+                self.damaged(topic.as_str(), &error.to_string());
                 None
             }
         }
     }
 
-    fn reader(&self, topic: &TopicName) -> MutexGuard<'_, Connection> {
+    /// The resume of an id; one that is damaged counts as none.
+    pub(crate) fn resume(&self, id: &str) -> Result<Option<Vec<u8>>, Error> {
+        let found = resumes::find(&self.reader(id), id);
+        match found {
+            Err(error) if file::is_damage(&error) => {
+                self.damaged("a resume", &error.to_string());
+                Ok(None)
+            }
+            other => other.map_err(|error| Error::Unavailable(error.to_string().into())),
+        }
+    }
+
+    fn reader(&self, of: &str) -> MutexGuard<'_, Connection> {
         let mut hasher = DefaultHasher::new();
-        topic.hash(&mut hasher);
+        of.hash(&mut hasher);
         let number = usize::try_from(hasher.finish() % READERS as u64).unwrap_or(0);
         self.0.readers[number]
             .lock()
             .expect("no holder of a reader panics")
     }
 
-    /// Notes that what is stored of a topic is damaged. At the first time a copy of the file is
+    /// Notes that what is stored of a topic, or a resume, is damaged. At the first time a copy of the file is
     /// kept, and the whole file is looked through when it is opened next.
-    fn damaged(&self, topic: &TopicName, why: &str) {
-        tracing::error!(%topic, why, "what is stored of the topic is damaged: it begins anew");
+    fn damaged(&self, what: &str, why: &str) {
+        tracing::error!(what, why, "what is stored is damaged: it begins anew");
         if self.0.is_backed_up.swap(true, Ordering::Relaxed) {
             return;
         }

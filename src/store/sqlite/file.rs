@@ -25,7 +25,7 @@ const PAGE_BYTES: u64 = 4096;
 const WAL_PAGES: u32 = 4000;
 
 /// What leads from each format to the next. The format of a file is the number of those done.
-const MIGRATIONS: [&str; 1] = [include_str!("format_1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("format_1.sql"), include_str!("format_2.sql")];
 
 /// The file, open.
 pub(super) struct Opened {

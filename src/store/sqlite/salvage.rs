@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, params};
 
 use super::file;
+use super::resumes;
 use super::rows::{self, EventRow, Stored};
 use crate::store::config::Sqlite;
 use crate::topic::TopicName;
@@ -57,6 +58,9 @@ fn take_over(path: &Path, fresh: &Connection) -> rusqlite::Result<()> {
         whole += 1;
     }
     tracing::warn!(whole, damaged, "topics were taken over from a damaged file");
+    if let Err(error) = resumes::take_over(&old, fresh) {
+        tracing::warn!(%error, "no resumes were taken over");
+    }
     receipts(&old, fresh)
 }
 
