@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod connection;
+pub mod document;
 pub mod drain;
 pub mod face;
 pub mod hub;

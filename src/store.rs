@@ -6,6 +6,7 @@
 //! each when it is committed, in the order in which they were handed in.
 
 mod config;
+pub mod documents;
 mod memory;
 mod receipts;
 mod sqlite;

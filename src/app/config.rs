@@ -46,6 +46,8 @@ pub struct Config {
     pub hub: crate::hub::Config,
     /// What clients see.
     pub face: Faces,
+    /// The applications behind the gateway.
+    pub upstream: Upstreams,
     /// How the process finishes.
     pub drain: crate::drain::Config,
 }
@@ -58,6 +60,14 @@ pub struct Faces {
     pub socketio: crate::face::socketio::Config,
     /// HTTP clients.
     pub http: crate::face::http::Config,
+}
+
+/// The applications behind the gateway.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstreams {
+    /// A library service.
+    pub library: crate::upstream::library::Config,
 }
 
 /// A configuration, and where its values came from.
