@@ -2,15 +2,16 @@
 
 use std::future::{Ready, ready};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{CloseReason, Metrics};
+use crate::connection::{CloseReason, ConnectionId, Metrics};
 use crate::face::socketio::argument;
-use crate::face::socketio::link::{Direct, Link, Parting};
+use crate::face::socketio::link::{Direct, Link, Parting, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
@@ -97,16 +98,15 @@ async fn join_main(
     });
     metrics.opened(FACE);
     tracing::debug!(connection = %id, "connected");
-    let (left, metrics) = (Arc::downgrade(&link), metrics.clone());
+    let presence = Arc::new(Presence {
+        link: Arc::downgrade(&link),
+        generation,
+        id,
+        metrics: metrics.clone(),
+        is_over: AtomicBool::new(false),
+    });
     socket.on_disconnect(move |reason: DisconnectReason| {
-        let reason = left.upgrade().map_or(CloseReason::Client, |link| {
-            link.leave(generation, parting(reason));
-            link.lock()
-                .close_reason
-                .unwrap_or_else(|| close_reason(reason))
-        });
-        tracing::debug!(connection = %id, close_reason = reason.as_str(), "disconnected");
-        metrics.closed(FACE, reason);
+        presence.end(reason);
         ready(())
     });
     {
@@ -120,6 +120,42 @@ async fn join_main(
         let _ = link.admit(joining);
     }
     Ok(())
+}
+
+/// A connection that is counted, from its CONNECT to its end.
+///
+/// The engine does not call the disconnect handler of a client that goes before its CONNECT is
+/// answered; it drops the socket, and this with it.
+struct Presence {
+    link: WeakLink,
+    generation: u64,
+    id: ConnectionId,
+    metrics: Metrics,
+    is_over: AtomicBool,
+}
+
+impl Presence {
+    /// The client is gone. Counts it once.
+    fn end(&self, reason: DisconnectReason) {
+        if self.is_over.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let reason = self.link.upgrade().map_or(CloseReason::Client, |link| {
+            link.leave(self.generation, parting(reason));
+            link.lock()
+                .close_reason
+                .unwrap_or_else(|| close_reason(reason))
+        });
+        let reason_text = reason.as_str();
+        tracing::debug!(connection = %self.id, close_reason = reason_text, "disconnected");
+        self.metrics.closed(FACE, reason);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.end(DisconnectReason::TransportClose);
+    }
 }
 
 /// Whether a client that left so may come back to its session.
