@@ -207,7 +207,7 @@ impl Numbers {
         if length < 126 {
             frame.push(0x80 | u8::try_from(length).unwrap());
         } else {
-            frame.push(0x80 | 126);
+            frame.push(0xfe);
             frame.extend(u16::try_from(length).unwrap().to_be_bytes());
         }
         frame.extend([0; 4]);
