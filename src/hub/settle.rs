@@ -205,6 +205,9 @@ impl Hub {
             self.expire_in_time(topic, event);
         }
         self.fan_out(topic);
+        if topic.has_caps {
+            self.release_in_time(topic);
+        }
     }
 }
 
@@ -214,6 +217,9 @@ impl State {
         self.log.append(event, offset)?;
         self.fold.apply(event);
         self.ring.push(Arc::clone(event));
+        if let Some(held) = &mut self.held {
+            held.take(event, &self.ring);
+        }
         self.touched_ms = event.timestamp_ms;
         Ok(())
     }

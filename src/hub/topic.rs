@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::hub::Config;
+use crate::hub::cap::Held;
 use crate::hub::fanout::{Description, Subscriber};
 use crate::hub::lane;
 use crate::hub::seats::Seats;
@@ -23,6 +24,8 @@ const LOG_PAGE: usize = 64;
 pub struct Topic {
     name: TopicName,
     state: Mutex<State>,
+    /// Whether states of some names are held for a while.
+    pub(crate) has_caps: bool,
     /// Told whenever a question was asked or ended.
     pub(crate) clarified: Notify,
 }
@@ -37,6 +40,7 @@ pub(crate) struct State {
     pub(crate) claims: HashSet<String>,
     pub(crate) ring: Ring,
     pub(crate) fold: Fold,
+    pub(crate) held: Option<Box<Held>>,
     pub(crate) log: Log,
     pub(crate) seats: Seats,
     pub(crate) touched_ms: i64,
@@ -110,6 +114,7 @@ impl Topic {
         Self {
             name,
             state,
+            has_caps: !config.rate_caps.is_empty(),
             clarified: Notify::new(),
         }
     }
@@ -158,6 +163,8 @@ impl Topic {
         if cursor.epoch != state.epoch || cursor.seq > state.ring.head() {
             return Read::Gap;
         }
+        let before_held = state.visible().0.saturating_sub(cursor.seq.0);
+        let max = max.min(usize::try_from(before_held).unwrap_or(max));
         if state.ring.after(cursor.seq, max, out) == Slice::Here {
             return Read::Entries;
         }
@@ -331,6 +338,13 @@ impl State {
             claims: HashSet::new(),
             ring: Ring::new(head, bounds.ring_events_max, bounds.ring_bytes_max),
             fold: Fold::new(bounds.fold),
+            held: (!config.rate_caps.is_empty()).then(|| {
+                Box::new(Held::new(
+                    &config.rate_caps,
+                    head,
+                    bounds.ring_events_max / 2,
+                ))
+            }),
             log,
             seats: Seats::default(),
             touched_ms,
@@ -352,6 +366,9 @@ impl State {
             self.bounds.ring_bytes_max,
         );
         self.fold = Fold::new(self.bounds.fold);
+        if let Some(held) = &mut self.held {
+            held.renew();
+        }
         self.log = self.log.anew();
         self.touched_ms = jiff::Timestamp::now().as_millisecond();
     }
