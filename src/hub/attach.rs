@@ -124,6 +124,22 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Whether everything after this place can still be read. Of a topic of which nobody has seen
+    /// anything (place 0) that is so as long as the log has its first event, whatever its epoch.
+    pub fn holds(&self, name: &TopicName, cursor: &Cursor) -> bool {
+        let Some(topic) = self.topic(name) else {
+            return cursor.seq == Seq::ZERO;
+        };
+        let state = topic.lock();
+        let oldest = Seq(state.log.oldest().0 - 1);
+        if cursor.seq == Seq::ZERO {
+            return oldest == Seq::ZERO;
+        }
+        cursor.epoch == state.epoch && (oldest..=state.head().seq).contains(&cursor.seq)
+    }
+}
+
 impl Seat {
     /// The topic.
     pub const fn topic(&self) -> &Arc<Topic> {
