@@ -33,7 +33,7 @@ pub use self::topic::{History, Read, Snapshot, Summary, Topic};
 
 use crate::drain::Drain;
 use crate::store::{self, Forget, Job, Resumes, Room, Store};
-use crate::topic::{Kind, TopicName};
+use crate::topic::{Epoch, Kind, TopicName};
 
 /// How many locks the map of topics is spread over.
 const SHARDS: usize = 16;
@@ -93,6 +93,12 @@ impl Hub {
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Shard::default()),
         }));
+        let shared = Arc::downgrade(&hub.0);
+        hub.0.store.on_lost(move |topic, epoch| {
+            if let Some(shared) = shared.upgrade() {
+                Self(shared).lost(topic, epoch);
+            }
+        });
         let asked = hub.take_found();
         if !asked.is_empty() {
             let timers = hub.clone();
@@ -199,6 +205,17 @@ impl Hub {
             result?;
         }
         Ok(had_events)
+    }
+
+    /// The store lost the events of a topic: it begins a new epoch, if it still has that one.
+    fn lost(&self, name: &TopicName, epoch: &Epoch) {
+        let _runtime = self.0.runtime.enter();
+        if let Some(topic) = self.topic(name)
+            && topic.lose(epoch)
+        {
+            self.fan_out(&topic);
+            self.forget_if_unused(&topic);
+        }
     }
 
     /// Puts the topics of the store into the map. Returns those that ever asked a question.

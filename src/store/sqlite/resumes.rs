@@ -6,6 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::record::sum_of;
+use super::rows::Ends;
 use crate::store::Metrics;
 
 /// Most rows that are deleted in one transaction.
@@ -23,20 +24,20 @@ pub(super) struct Resumes {
 }
 
 impl Resumes {
-    /// Counts what is there.
-    pub(super) fn new(connection: &Connection, max: usize) -> rusqlite::Result<Self> {
-        let sql = "SELECT count(*), (SELECT max(number) FROM resumes) FROM resumes";
-        let (count, newest) = connection.query_row(sql, [], |row| {
-            Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?))
-        })?;
-        let next = newest.unwrap_or(0) + 1;
-        Ok(Self {
+    pub(super) fn new(ends: &Ends, max: usize) -> Self {
+        let next = ends.resume + 1;
+        Self {
             first: next,
             next,
-            count,
+            count: ends.resumes,
             max: i64::try_from(max).unwrap_or(i64::MAX),
             displaced: 0,
-        })
+        }
+    }
+
+    /// The file was rebuilt, and may hold fewer.
+    pub(super) const fn rebuilt(&mut self, ends: &Ends) {
+        self.count = ends.resumes;
     }
 
     /// Tells the counters what changed since it was `before`.
