@@ -10,6 +10,7 @@ mod clarification;
 mod config;
 mod fanout;
 mod feed;
+mod lane;
 mod metrics;
 mod seats;
 mod settle;
@@ -28,6 +29,7 @@ pub use self::clarification::{Answer, AnswerError, WaitError};
 pub use self::config::Config;
 pub use self::fanout::{Description, Subscriber};
 pub use self::feed::{Feed, FeedItem, Reader};
+pub use self::lane::Lane;
 pub use self::metrics::Metrics;
 pub use self::topic::{History, Read, Snapshot, Summary, Topic};
 

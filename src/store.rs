@@ -7,6 +7,7 @@
 
 mod condition;
 mod config;
+pub mod documents;
 mod memory;
 mod metrics;
 mod receipts;

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::hub::Config;
 use crate::hub::fanout::{Description, Subscriber};
+use crate::hub::lane;
 use crate::hub::seats::Seats;
 use crate::store::{Log, new_epoch};
 use crate::topic::{
@@ -42,15 +43,16 @@ pub(crate) struct State {
     pub(crate) is_pumping: bool,
     /// Set when the topic left the map: whoever still holds it must look it up again.
     pub(crate) is_retired: bool,
-    bounds: Bounds,
+    pub(crate) bounds: Bounds,
 }
 
 /// What a topic may hold in memory.
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+pub(crate) struct Bounds {
     ring_events_max: usize,
     ring_bytes_max: usize,
     fold: topic::Bounds,
+    pub(crate) lanes: lane::Config,
 }
 
 /// What a reader at a cursor finds.
@@ -324,6 +326,7 @@ impl State {
             ring_events_max: config.ring_events_max,
             ring_bytes_max: config.ring_bytes_max.bytes(),
             fold: config.fold_bounds(),
+            lanes: config.lanes,
         };
         let (epoch, head, touched_ms) = match log.unread() {
             Some(found) => (found.epoch.clone(), Seq(found.head), found.updated_ms),

@@ -8,5 +8,8 @@ mod http;
 mod layers;
 mod resumes;
 mod rooms;
+mod slow;
+mod sockets;
 mod stores;
+mod verify;
 mod wire;
