@@ -10,6 +10,7 @@ mod clarification;
 mod config;
 mod fanout;
 mod feed;
+mod jobs;
 mod metrics;
 mod seats;
 mod settle;
@@ -28,12 +29,13 @@ pub use self::clarification::{Answer, AnswerError, WaitError};
 pub use self::config::Config;
 pub use self::fanout::{Description, Subscriber};
 pub use self::feed::{Feed, FeedItem, Reader};
+pub use self::jobs::{JobError, JobPage};
 pub use self::metrics::Metrics;
 pub use self::topic::{History, Read, Snapshot, Summary, Topic};
 
 use crate::drain::Drain;
 use crate::store::{self, Forget, Job, Room, Store};
-use crate::topic::{Kind, TopicName};
+use crate::topic::{Kind, Status, TopicName};
 
 /// How many locks the map of topics is spread over.
 const SHARDS: usize = 16;
@@ -52,6 +54,14 @@ struct Shared {
     metrics: Metrics,
     hasher: RandomState,
     shards: [Shard; SHARDS],
+}
+
+/// Topics that were found when the store was opened, and need something done in time.
+struct Found {
+    /// Those that ever asked a question.
+    asked: Vec<Arc<Topic>>,
+    /// Jobs that have not ended.
+    jobs: Vec<Arc<Topic>>,
 }
 
 /// One page of topics.
@@ -93,7 +103,11 @@ impl Hub {
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Shard::default()),
         }));
-        let asked = hub.take_found();
+        let Found { asked, jobs } = hub.take_found();
+        if !jobs.is_empty() {
+            let leases = hub.clone();
+            hub.0.drain.spawn(leases.watch_found_leases(jobs));
+        }
         if !asked.is_empty() {
             let timers = hub.clone();
             hub.0
@@ -201,15 +215,19 @@ impl Hub {
         Ok(had_events)
     }
 
-    /// Puts the topics of the store into the map. Returns those that ever asked a question.
-    fn take_found(&self) -> Vec<Arc<Topic>> {
-        let mut asked = Vec::new();
+    /// Puts the topics of the store into the map.
+    fn take_found(&self) -> Found {
+        let (mut asked, mut jobs) = (Vec::new(), Vec::new());
         for (name, stored) in self.0.store.take_found() {
             let has_asked = stored.has_asked;
+            let may_be_leased = name.kind() == Kind::Job && stored.status == Status::Active;
             let log = self.0.store.found(&name, stored);
             let topic = Arc::new(Topic::new(name.clone(), &self.0.config, log));
             if has_asked {
                 asked.push(Arc::clone(&topic));
+            }
+            if may_be_leased {
+                jobs.push(Arc::clone(&topic));
             }
             let mut shard = self
                 .shard(&name)
@@ -219,7 +237,7 @@ impl Hub {
                 self.0.metrics.topics.inc();
             }
         }
-        asked
+        Found { asked, jobs }
     }
 
     /// Waits for the expiry of the questions that were open when the store was opened.

@@ -69,13 +69,7 @@ impl Gateway {
             http_metrics,
             Arc::new(registry),
         );
-        let ws = Ws::new(
-            config.face.ws.clone(),
-            &config.wire,
-            Desk { hub: hub.clone() },
-            drain.clone(),
-            connections.clone(),
-        );
+        let ws = sockets(config, &hub, &drain, connections);
         let router = http::routes(http, dashboard::routes().merge(ws.routes()));
 
         let faces = Arc::new((socketio.clone(), router));
@@ -136,6 +130,13 @@ impl Gateway {
         self.socketio.close(config.limit / 4).await;
         self.drain.finished(config.limit / 2).await
     }
+}
+
+/// The plain WebSocket face.
+fn sockets(config: &Config, hub: &Hub, drain: &Drain, connections: connection::Metrics) -> Ws {
+    let desk = Desk { hub: hub.clone() };
+    let (face, wire) = (config.face.ws.clone(), &config.wire);
+    Ws::new(face, wire, desk, drain.clone(), connections)
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.

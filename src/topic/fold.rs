@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::topic::{Class, Event, EventName, Kind};
+use crate::topic::{Class, Event, EventName, Job, Kind, Stage, Step};
 
 /// How far the story of a topic has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -119,6 +119,8 @@ pub struct Fold {
     facts: VecDeque<Arc<Event>>,
     clarifications: BTreeMap<String, Clarification>,
     terminal: Option<Arc<Event>>,
+    /// Of a topic of kind job, once one of its events is a step.
+    job: Option<Box<Job>>,
 }
 
 impl Fold {
@@ -130,6 +132,7 @@ impl Fold {
             facts: VecDeque::new(),
             clarifications: BTreeMap::new(),
             terminal: None,
+            job: None,
         }
     }
 
@@ -141,6 +144,9 @@ impl Fold {
         {
             return;
         }
+        if event.topic.kind() == Kind::Job {
+            self.apply_to_job(event);
+        }
         match event.class {
             Class::State => self.keep_state(event),
             Class::Fact => {
@@ -150,6 +156,18 @@ impl Fold {
                 }
             }
             Class::Terminal => self.terminal = Some(Arc::clone(event)),
+        }
+    }
+
+    fn apply_to_job(&mut self, event: &Arc<Event>) {
+        match &mut self.job {
+            Some(job) => drop(job.apply(event)),
+            None => self.job = Job::begin(event).map(Box::new),
+        }
+        // A job that begins anew has no end yet, and how far it had come is of no interest.
+        if Step::of(&event.name, event.class) == Some(Step::Retry) {
+            self.terminal = None;
+            self.states.clear();
         }
     }
 
@@ -239,6 +257,28 @@ impl Fold {
             .collect();
         events.sort_unstable_by_key(|event| event.seq);
         events
+    }
+
+    /// What must be kept when the log drops its oldest events, in log order: what a joiner is sent,
+    /// and what the job depends on.
+    pub fn kept(&self) -> Vec<Arc<Event>> {
+        let mut events = self.snapshot();
+        if let Some(job) = &self.job {
+            events.extend(job.pins().map(Arc::clone));
+            events.sort_unstable_by_key(|event| event.seq);
+            events.dedup_by_key(|event| event.seq);
+        }
+        events
+    }
+
+    /// The job, if the topic is one and has begun.
+    pub fn job(&self) -> Option<&Job> {
+        self.job.as_deref()
+    }
+
+    /// Where the job stands.
+    pub fn stage(&self) -> Stage {
+        self.job().map_or_else(Stage::default, Job::stage)
     }
 
     /// The newest event of each (name, key) of class state, oldest first.
