@@ -11,6 +11,7 @@ mod config;
 mod fanout;
 mod feed;
 mod jobs;
+mod lane;
 mod metrics;
 mod seats;
 mod settle;
@@ -30,12 +31,13 @@ pub use self::config::Config;
 pub use self::fanout::{Description, Subscriber};
 pub use self::feed::{Feed, FeedItem, Reader};
 pub use self::jobs::{JobError, JobPage};
+pub use self::lane::Lane;
 pub use self::metrics::Metrics;
 pub use self::topic::{History, Read, Snapshot, Summary, Topic};
 
 use crate::drain::Drain;
-use crate::store::{self, Forget, Job, Room, Store};
-use crate::topic::{Kind, Status, TopicName};
+use crate::store::{self, Forget, Job, Resumes, Room, Store};
+use crate::topic::{Epoch, Kind, Status, TopicName};
 
 /// How many locks the map of topics is spread over.
 const SHARDS: usize = 16;
@@ -103,6 +105,12 @@ impl Hub {
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Shard::default()),
         }));
+        let shared = Arc::downgrade(&hub.0);
+        hub.0.store.on_lost(move |topic, epoch| {
+            if let Some(shared) = shared.upgrade() {
+                Self(shared).lost(topic, epoch);
+            }
+        });
         let Found { asked, jobs } = hub.take_found();
         if !jobs.is_empty() {
             let leases = hub.clone();
@@ -215,6 +223,17 @@ impl Hub {
         Ok(had_events)
     }
 
+    /// The store lost the events of a topic: it begins a new epoch, if it still has that one.
+    fn lost(&self, name: &TopicName, epoch: &Epoch) {
+        let _runtime = self.0.runtime.enter();
+        if let Some(topic) = self.topic(name)
+            && topic.lose(epoch)
+        {
+            self.fan_out(&topic);
+            self.forget_if_unused(&topic);
+        }
+    }
+
     /// Puts the topics of the store into the map.
     fn take_found(&self) -> Found {
         let (mut asked, mut jobs) = (Vec::new(), Vec::new());
@@ -269,6 +288,11 @@ impl Hub {
     /// The store underneath.
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Records by which a face knows its clients again after the process was killed.
+    pub fn resumes(&self) -> Resumes {
+        self.0.store.resumes()
     }
 
     fn shard(&self, name: &TopicName) -> &Shard {

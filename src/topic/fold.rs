@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::topic::{Class, Event, EventName, Job, Kind, Stage, Step};
+use crate::topic::{Class, Event, EventName, Job, Kind, Seq, Stage, Step};
 
 /// How far the story of a topic has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -119,6 +119,8 @@ pub struct Fold {
     facts: VecDeque<Arc<Event>>,
     clarifications: BTreeMap<String, Clarification>,
     terminal: Option<Arc<Event>>,
+    /// The numbers of the first and the last terminal event, also of an earlier attempt.
+    terminals: Option<(Seq, Seq)>,
     /// Of a topic of kind job, once one of its events is a step.
     job: Option<Box<Job>>,
 }
@@ -132,6 +134,7 @@ impl Fold {
             facts: VecDeque::new(),
             clarifications: BTreeMap::new(),
             terminal: None,
+            terminals: None,
             job: None,
         }
     }
@@ -155,7 +158,11 @@ impl Fold {
                     self.facts.pop_front();
                 }
             }
-            Class::Terminal => self.terminal = Some(Arc::clone(event)),
+            Class::Terminal => {
+                let first = self.terminals.map_or(event.seq, |(first, _)| first);
+                self.terminals = Some((first, event.seq));
+                self.terminal = Some(Arc::clone(event));
+            }
         }
     }
 
@@ -294,6 +301,25 @@ impl Fold {
             .values()
             .filter(|e| e.name.as_str() == name)
             .max_by_key(|event| event.seq)
+    }
+
+    /// Whether the newest state of an event's name and key is known.
+    pub fn holds_state(&self, event: &Event) -> bool {
+        self.newest_like(event).is_some()
+    }
+
+    /// Whether a newer state stands for this one, and certainly no terminal event lies between.
+    pub fn supersedes(&self, event: &Event) -> bool {
+        let is_same_story = |newest: &Event| {
+            self.terminals
+                .is_none_or(|(first, last)| newest.seq < first || event.seq > last)
+        };
+        self.newest_like(event)
+            .is_some_and(|newest| newest.seq > event.seq && is_same_story(newest))
+    }
+
+    fn newest_like(&self, event: &Event) -> Option<&Arc<Event>> {
+        self.states.get(&(event.name.clone(), event.key.clone()))
     }
 
     /// The facts, oldest first.

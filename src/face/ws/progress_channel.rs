@@ -93,12 +93,7 @@ impl Dialect for ProgressChannel {
             }
             Input::Event { event, is_live } => self.event(event, is_live, out),
             // What is gone is told by where the job stands now.
-            Input::Gap { topic, .. } => {
-                if self.jobs.remove(topic).is_some() {
-                    out.leave(topic.clone());
-                    self.ask(topic.clone(), out);
-                }
-            }
+            Input::Gap { topic, .. } => self.read_again(topic, out),
             Input::Answer { ticket, answer } => self.answered(ticket, answer, out),
             Input::NotFollowed { topic, why } => {
                 self.jobs.remove(topic);
@@ -172,6 +167,13 @@ impl ProgressChannel {
         self.jobs.insert(topic, watched);
     }
 
+    fn read_again(&mut self, topic: &TopicName, out: &mut Outputs) {
+        if self.jobs.remove(topic).is_some() {
+            out.leave(topic.clone());
+            self.ask(topic.clone(), out);
+        }
+    }
+
     fn unknown(&self, id: &str, out: &mut Outputs) {
         let shown: String = id.chars().take(128).collect();
         let why = format!("Job {shown} not found");
@@ -187,6 +189,11 @@ impl ProgressChannel {
         };
         let is_news = event.epoch == watched.told.epoch && event.seq > watched.told.seq;
         if !is_news {
+            return;
+        }
+        // A client that is behind gets only the newest states: what was left out may have said more.
+        if event.seq != watched.told.seq.next() {
+            self.read_again(&event.topic, out);
             return;
         }
         watched.told = event.cursor();
@@ -356,6 +363,17 @@ mod tests {
             said.iter().all(|line| line.contains(r#""type":"error""#)),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn where_states_were_left_out_the_job_is_read_again() {
+        let mut client = joined();
+        client.event(&event("job:abc", 5, "progress", Class::State, "{}"), true);
+        let want = [
+            "leave job:abc",
+            r#"ask 1: Job(TopicName { text: "job:abc", kind: Job })"#,
+        ];
+        assert_eq!(client.said(), want);
     }
 
     #[test]
