@@ -76,13 +76,7 @@ impl Gateway {
             http_metrics.clone(),
             Arc::new(registry),
         );
-        let ws = Ws::new(
-            config.face.ws.clone(),
-            &config.wire,
-            Desk { hub: hub.clone() },
-            drain.clone(),
-            connections.clone(),
-        );
+        let ws = sockets(config, &hub, &drain, connections);
         let router = http::routes(http, dashboard::routes().merge(ws.routes()));
 
         let faces = Arc::new((socketio.clone(), router));
@@ -158,6 +152,13 @@ impl Gateway {
         }
         self.drain.finished(end - Instant::now()).await
     }
+}
+
+/// The plain WebSocket face.
+fn sockets(config: &Config, hub: &Hub, drain: &Drain, connections: connection::Metrics) -> Ws {
+    let desk = Desk { hub: hub.clone() };
+    let (face, wire) = (config.face.ws.clone(), &config.wire);
+    Ws::new(face, wire, desk, drain.clone(), connections)
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.
