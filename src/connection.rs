@@ -1,4 +1,13 @@
-//! One attached client, whatever it speaks: its public id, its transport, why it ended.
+//! One attached client, whatever it speaks: its public id, its admission, why it ended. And the
+//! [`Door`], at which every face asks who somebody is and what they may do.
+
+mod admission;
+mod door;
+mod revoking;
+
+pub use self::admission::{Admission, Notice, RefreshError};
+pub use self::door::{Door, Visitor, owner_of};
+pub use self::revoking::RevokeError;
 
 use std::fmt;
 use std::sync::Arc;
@@ -62,6 +71,12 @@ pub enum CloseReason {
     Protocol,
     /// The node is draining.
     Drain,
+    /// Its token has ended.
+    Expired,
+    /// Its credential was taken back.
+    Revoked,
+    /// It reached a limit of its user or address.
+    Limited,
 }
 
 impl CloseReason {
@@ -74,6 +89,9 @@ impl CloseReason {
             Self::Overloaded => "overloaded",
             Self::Protocol => "protocol",
             Self::Drain => "drain",
+            Self::Expired => "auth_expired",
+            Self::Revoked => "auth_revoked",
+            Self::Limited => "limited",
         }
     }
 }

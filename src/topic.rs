@@ -19,6 +19,6 @@ pub(crate) use self::draft::Place;
 pub use self::draft::{Draft, DraftError};
 pub use self::event::{Event, EventName, EventNameError, iso8601};
 pub use self::fold::{Bounds, Clarification, ClarificationStatus, Fold, Status};
-pub use self::name::{Kind, TopicName, TopicNameError};
+pub use self::name::{Kind, REVOCATIONS, TopicName, TopicNameError};
 pub use self::payload::{Payload, PayloadError};
 pub use self::ring::{Entry, FORMS, Ring, Slice};

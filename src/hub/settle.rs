@@ -86,11 +86,13 @@ impl Hub {
             claim,
             keyed,
         } = work;
-        let event = self.numbered(&state, draft);
+        let event = self.numbered(&mut state, draft);
         let Some(room) = room else {
             let shown = state.show(&event, None);
             if shown.is_ok() {
                 state.tail = event.seq;
+            } else {
+                state.claimed_for = None;
             }
             drop(state);
             return Submitted::Settled(shown.map(|()| {
@@ -139,7 +141,11 @@ impl Hub {
         Submitted::Sent(settled)
     }
 
-    fn numbered(&self, state: &State, draft: Draft) -> Arc<Event> {
+    fn numbered(&self, state: &mut State, mut draft: Draft) -> Arc<Event> {
+        // Every event says it, since the log may drop the one that said it first.
+        let known = state.fold.owner().or(state.claimed_for.as_ref());
+        draft.owner = known.cloned().or(draft.owner);
+        state.claimed_for.clone_from(&draft.owner);
         let class = draft
             .class
             .unwrap_or_else(|| self.0.config.classes.of(draft.name()));
@@ -179,6 +185,7 @@ impl Hub {
                 Err(_) if is_current && state.generation == generation => {
                     state.generation += 1;
                     state.tail = state.ring.head();
+                    state.claimed_for = None;
                     result.map(|_| ())
                 }
                 _ => result.map(|_| ()),

@@ -238,6 +238,7 @@ mod tests {
             class: Class::State,
             key: None,
             attempt: None,
+            owner: None,
             payload,
         }))
     }
