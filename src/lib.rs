@@ -3,6 +3,7 @@
 pub mod app;
 pub mod auth;
 pub mod connection;
+pub mod document;
 pub mod drain;
 pub mod face;
 pub mod hub;

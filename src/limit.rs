@@ -148,11 +148,7 @@ impl Limits {
     ///
     /// # Errors
     /// When the user or the address holds as many as it may.
-    pub fn connect(
-        &self,
-        address: IpAddr,
-        user: Option<&str>,
-    ) -> Result<Places, Reached> {
+    pub fn connect(&self, address: IpAddr, user: Option<&str>) -> Result<Places, Reached> {
         let config = &self.0.config;
         let by_address = if address.is_loopback() {
             None

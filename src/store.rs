@@ -5,13 +5,16 @@
 //! Memory answers at once; SQLite takes jobs through a bounded queue (`Store::room`) and answers
 //! each when it is committed, in the order in which they were handed in.
 
+mod condition;
 mod config;
+pub mod documents;
 mod memory;
 mod metrics;
 mod receipts;
 mod resumes;
 mod sqlite;
 
+pub use self::condition::Condition;
 pub use self::config::{Config, Durability, Sqlite as SqliteConfig};
 pub use self::memory::MemoryLog;
 pub use self::metrics::Metrics;
@@ -23,8 +26,10 @@ pub use self::sqlite::{Damaged, SqliteLog};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use uuid::Uuid;
+
 use self::sqlite::Sqlite;
-use crate::topic::{Event, Seq, TopicName};
+use crate::topic::{Epoch, Event, Seq, TopicName};
 
 /// Why the store refused an event.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -125,6 +130,19 @@ impl Store {
     /// Its name and promise, for the start-up line.
     pub fn promise(&self) -> &str {
         &self.0.promise
+    }
+
+    /// Whether it can be written.
+    pub fn condition(&self) -> Condition {
+        self.sqlite().map(Sqlite::condition).unwrap_or_default()
+    }
+
+    /// Sets who is told when events of a topic were lost while the process runs: the topic, and
+    /// the epoch that it had. Called by the writer, before anybody can read what is left.
+    pub(crate) fn on_lost(&self, told: impl Fn(&TopicName, &Epoch) + Send + Sync + 'static) {
+        if let Some(sqlite) = self.sqlite() {
+            sqlite.on_lost(Box::new(told));
+        }
     }
 
     /// The counters of the store.
@@ -322,4 +340,13 @@ impl Log {
             log.trimmed(trim, is_done);
         }
     }
+}
+
+/// Eight random characters: the chance that two incarnations of a topic share one is negligible.
+pub(crate) fn new_epoch() -> Epoch {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let bits = Uuid::now_v7().as_u128();
+    let digit = |n: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * n)) & 31).unwrap_or(0)]);
+    let text: String = (0..8).map(digit).collect();
+    Epoch::new(&text).expect("the alphabet is allowed in an epoch")
 }

@@ -48,6 +48,8 @@ pub struct Config {
     pub hub: crate::hub::Config,
     /// What clients see.
     pub face: Faces,
+    /// The applications behind the gateway.
+    pub upstream: Upstreams,
     /// How the process finishes.
     pub drain: crate::drain::Config,
 }
@@ -60,6 +62,16 @@ pub struct Faces {
     pub socketio: crate::face::socketio::Config,
     /// HTTP clients.
     pub http: crate::face::http::Config,
+    /// Clients of the plain WebSocket dialects.
+    pub ws: crate::face::ws::Config,
+}
+
+/// The applications behind the gateway.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstreams {
+    /// A library service.
+    pub library: crate::upstream::library::Config,
 }
 
 /// A configuration, and where its values came from.

@@ -14,6 +14,7 @@ use crate::app::config::Config;
 use crate::drain::Drain;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
+use crate::face::ws::{Desk, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::store::Store;
@@ -73,7 +74,14 @@ impl Gateway {
             http_metrics,
             Arc::new(registry),
         );
-        let router = http::routes(http, dashboard::routes());
+        let ws = Ws::new(
+            config.face.ws.clone(),
+            &config.wire,
+            Desk { hub: hub.clone() },
+            drain.clone(),
+            connections.clone(),
+        );
+        let router = http::routes(http, dashboard::routes().merge(ws.routes()));
 
         let faces = Arc::new((socketio.clone(), router));
         let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {

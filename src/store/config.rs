@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::quantity::ByteSize;
+use crate::store::documents;
 use crate::store::memory::Bounds;
 
 /// What the store may take.
@@ -31,6 +32,8 @@ pub struct Config {
     pub resumes_max: usize,
     /// The durable store.
     pub sqlite: Sqlite,
+    /// Libraries and their documents.
+    pub documents: documents::Config,
 }
 
 /// What the durable store may take.

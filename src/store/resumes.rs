@@ -18,6 +18,11 @@ impl Resumes {
         Self(store)
     }
 
+    /// Whether records are kept at all: in memory nothing is.
+    pub fn are_kept(&self) -> bool {
+        self.0.sqlite().is_some()
+    }
+
     /// Keeps a record under an id, in place of the one before. When this returns it is as durable
     /// as a publish; it shares its commit. Calls that were begun one after the other keep their
     /// order.

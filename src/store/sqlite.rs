@@ -10,19 +10,22 @@ mod changes;
 mod file;
 mod log;
 mod record;
+mod recovery;
 mod resumes;
 mod rows;
 mod salvage;
+mod shelf;
+mod wal;
 mod writer;
 
 pub(crate) use self::log::Trim;
 pub use self::log::{Damaged, SqliteLog};
 pub(crate) use self::rows::Stored;
+pub(crate) use self::shelf::Lost;
 
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +33,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use self::shelf::Shelf;
+use crate::store::condition::Condition;
 use crate::store::memory::Bounds;
 use crate::store::{Config, Error, Fingerprint, Given, Metrics, OpenError};
 use crate::topic::{Epoch, Event, TopicName};
@@ -46,15 +51,12 @@ pub(crate) struct Sqlite(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    dir: PathBuf,
+    shelf: Arc<Shelf>,
     bounds: Bounds,
     queue: Option<mpsc::Sender<Queued>>,
     queue_bytes: Arc<Semaphore>,
     queue_units_max: usize,
-    readers: [Mutex<Connection>; READERS],
     found: Mutex<Vec<(TopicName, Stored)>>,
-    bytes: Arc<AtomicUsize>,
-    is_backed_up: AtomicBool,
     writer: Option<JoinHandle<()>>,
     /// Held while the file is open: a second process is refused by it.
     _lock: File,
@@ -156,14 +158,10 @@ impl Sqlite {
             path: dir.display().to_string(),
             why,
         };
-        let bytes = Arc::new(AtomicUsize::new(0));
-        let writer = writer::Writer::new(
-            opened.connection,
-            &opened.found,
-            config,
-            (Arc::clone(&bytes), metrics.clone()),
-        )
-        .map_err(|error| unusable(error.to_string()))?;
+        let shelf = Arc::new(Shelf::new(dir, opened.readers, metrics.clone()));
+        let writer =
+            writer::Writer::new(opened.connection, &opened.found, config, Arc::clone(&shelf))
+                .map_err(|error| unusable(error.to_string()))?;
         let (queue, jobs) = mpsc::channel(config.sqlite.queue_events_max.max(1));
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -172,15 +170,12 @@ impl Sqlite {
         let queue_units_max = (config.sqlite.queue_bytes_max.bytes() / UNIT_BYTES)
             .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Ok(Self(Arc::new(Shared {
-            dir: dir.to_owned(),
+            shelf,
             bounds: config.bounds(),
             queue: Some(queue),
             queue_bytes: Arc::new(Semaphore::new(queue_units_max)),
             queue_units_max,
-            readers: opened.readers.map(Mutex::new),
             found: Mutex::new(opened.found),
-            bytes,
-            is_backed_up: AtomicBool::new(false),
             writer: Some(thread),
             _lock: opened.lock,
         })))
@@ -188,12 +183,12 @@ impl Sqlite {
 
     /// The directory.
     pub(crate) fn dir(&self) -> &Path {
-        &self.0.dir
+        &self.0.shelf.dir
     }
 
     /// The bytes of the file.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.bytes.load(Ordering::Relaxed)
+        self.0.shelf.bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn take_found(&self) -> Vec<(TopicName, Stored)> {
@@ -201,8 +196,11 @@ impl Sqlite {
         std::mem::take(&mut found)
     }
 
-    /// A place in the queue; waits for it.
+    /// A place in the queue; waits for it. Refused at once while the file cannot be written.
     pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Error> {
+        if let Some(refusal) = self.condition().refusal() {
+            return Err(refusal);
+        }
         let ended = || Error::Unavailable("the store has been closed".into());
         let queue = self.0.queue.clone().ok_or_else(ended)?;
         let units = (bytes / UNIT_BYTES + 1).min(self.0.queue_units_max);
@@ -247,28 +245,21 @@ impl Sqlite {
     }
 
     fn reader(&self, of: &str) -> MutexGuard<'_, Connection> {
-        let mut hasher = DefaultHasher::new();
-        of.hash(&mut hasher);
-        let number = usize::try_from(hasher.finish() % READERS as u64).unwrap_or(0);
-        self.0.readers[number]
-            .lock()
-            .expect("no holder of a reader panics")
+        self.0.shelf.reader(of)
     }
 
-    /// Notes that what is stored of a topic, or a resume, is damaged. At the first time a copy of the file is
-    /// kept, and the whole file is looked through when it is opened next.
     fn damaged(&self, what: &str, why: &str) {
-        tracing::error!(what, why, "what is stored is damaged: it begins anew");
-        if self.0.is_backed_up.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        match file::back_up(&self.0.dir).and_then(|kept| {
-            file::mark(&self.0.dir)?;
-            Ok(kept)
-        }) {
-            Ok(kept) => tracing::error!(kept = %kept.display(), "the damaged file was copied"),
-            Err(error) => tracing::error!(%error, "the damaged file could not be copied"),
-        }
+        self.0.shelf.suspect(what, why);
+    }
+
+    /// Whether the file can be written.
+    pub(crate) fn condition(&self) -> Condition {
+        self.0.shelf.now.get()
+    }
+
+    /// Sets who is told of topics that were lost; the first call alone counts.
+    pub(crate) fn on_lost(&self, told: Lost) {
+        let _ = self.0.shelf.lost.set(told);
     }
 }
 
@@ -280,6 +271,8 @@ impl Drop for Shared {
         };
         // The last handle may be one that a job held.
         if writer.thread().id() != std::thread::current().id() {
+            // It may be waiting for its next try.
+            writer.thread().unpark();
             let _ = writer.join();
         }
     }

@@ -8,5 +8,7 @@ mod http;
 mod layers;
 mod resumes;
 mod rooms;
+mod slow;
+mod sockets;
 mod stores;
 mod wire;

@@ -25,18 +25,25 @@ pub(super) struct Resumes {
 impl Resumes {
     /// Counts what is there.
     pub(super) fn new(connection: &Connection, max: usize) -> rusqlite::Result<Self> {
-        let sql = "SELECT count(*), (SELECT max(number) FROM resumes) FROM resumes";
-        let (count, newest) = connection.query_row(sql, [], |row| {
-            Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?))
-        })?;
+        let newest: Option<i64> =
+            connection.query_row("SELECT max(number) FROM resumes", [], |row| row.get(0))?;
         let next = newest.unwrap_or(0) + 1;
-        Ok(Self {
+        let mut resumes = Self {
             first: next,
             next,
-            count,
+            count: 0,
             max: i64::try_from(max).unwrap_or(i64::MAX),
             displaced: 0,
-        })
+        };
+        resumes.recount(connection)?;
+        Ok(resumes)
+    }
+
+    /// Counts again: the file was rebuilt, and may hold fewer.
+    pub(super) fn recount(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let sql = "SELECT count(*) FROM resumes";
+        self.count = connection.query_row(sql, [], |row| row.get(0))?;
+        Ok(())
     }
 
     /// Tells the counters what changed since it was `before`.

@@ -4,32 +4,38 @@
 //! jobs that cannot be done and no others.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::mpsc;
 
 use super::changes::{Changes, Next};
 use super::file;
+use super::recovery::Trouble;
 use super::resumes::Resumes;
 use super::rows::Stored;
+use super::shelf::Shelf;
 use super::{Job, Queued};
-use crate::store::{Config, Error, Metrics};
+use crate::store::condition::Condition;
+use crate::store::config::Sqlite;
+use crate::store::{Config, Error};
 use crate::topic::TopicName;
 
 /// Most pages that are given back at once.
 const VACUUM_PAGES: i64 = 4096;
 
 pub(super) struct Writer {
-    connection: Connection,
-    heads: HashMap<TopicName, Stored>,
+    pub(super) connection: Connection,
+    pub(super) heads: HashMap<TopicName, Stored>,
     next: Next,
-    batch_max: usize,
-    resumes: Resumes,
-    bytes: Arc<AtomicUsize>,
-    metrics: Metrics,
+    pub(super) config: Sqlite,
+    pub(super) resumes: Resumes,
+    pub(super) shelf: Arc<Shelf>,
+    /// How often the file was rebuilt by this process.
+    pub(super) rebuilds: u32,
+    /// Why the last batch could not be written, if it is not for lack of room.
+    trouble: Option<Trouble>,
 }
 
 impl Writer {
@@ -37,7 +43,7 @@ impl Writer {
         connection: Connection,
         found: &[(TopicName, Stored)],
         config: &Config,
-        (bytes, metrics): (Arc<AtomicUsize>, Metrics),
+        shelf: Arc<Shelf>,
     ) -> rusqlite::Result<Self> {
         let newest = |sql: &str| -> rusqlite::Result<i64> {
             connection.query_row(sql, [], |row| {
@@ -54,15 +60,17 @@ impl Writer {
             receipt: newest("SELECT max(number) FROM receipts")? + 1,
         };
         let resumes = Resumes::new(&connection, config.resumes_max)?;
-        resumes.tell(&resumes, &metrics);
+        resumes.tell(&resumes, &shelf.metrics);
+        shelf.metrics.is_writable.set(1);
         let writer = Self {
             connection,
             heads: found.iter().cloned().collect(),
             next,
-            batch_max: config.sqlite.batch_events_max.max(1),
+            config: config.sqlite.clone(),
             resumes,
-            bytes,
-            metrics,
+            shelf,
+            rebuilds: 0,
+            trouble: None,
         };
         writer.measure();
         Ok(writer)
@@ -70,36 +78,74 @@ impl Writer {
 
     /// Does jobs until nobody can send one any more.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Queued>) {
-        let mut batch = Vec::with_capacity(self.batch_max);
-        while queue.blocking_recv_many(&mut batch, self.batch_max) > 0 {
+        let batch_max = self.config.batch_events_max.max(1);
+        let mut batch = Vec::with_capacity(batch_max);
+        while queue.blocking_recv_many(&mut batch, batch_max) > 0 {
+            self.shelf.back_up_suspect();
             let results = self.commit(&batch);
             self.measure();
             for (queued, result) in batch.drain(..).zip(results) {
                 queued.job.finish(result);
+            }
+            if let Some(trouble) = self.trouble.take() {
+                self.recover(&mut queue, trouble);
             }
         }
     }
 
     fn commit(&mut self, batch: &[Queued]) -> Vec<Result<i64, Error>> {
         let jobs: Vec<&Job> = batch.iter().map(|queued| &queued.job).collect();
+        if let Err(trouble) = self.shelf.is_in_place() {
+            let why = trouble.why();
+            self.trouble = Some(trouble);
+            return vec![Err(Error::Unavailable(why)); jobs.len()];
+        }
         let results = match self.transaction(&jobs) {
-            Ok(results) => results,
+            Ok(results) => {
+                self.has_room(true);
+                results
+            }
+            Err(error) if is_full(&error) && self.made_room() => self.one_by_one(&jobs),
             Err(error) if jobs.len() == 1 => vec![Err(self.told(&error))],
-            Err(_) => jobs.iter().map(|job| self.alone(job)).collect(),
+            Err(_) => self.one_by_one(&jobs),
         };
         if jobs.iter().any(|job| matches!(job, Job::Tidy { .. }))
             && let Err(error) = self.give_back()
         {
             tracing::warn!(%error, "space of the store could not be given back");
+            if file::is_damage(&error) {
+                self.trouble.get_or_insert(Trouble::of(&error));
+            }
         }
         results
     }
 
-    fn alone(&mut self, job: &Job) -> Result<i64, Error> {
-        match self.transaction(&[job]) {
-            Ok(mut results) => results.pop().expect("one result a job"),
-            Err(error) => Err(self.told(&error)),
+    /// Does each job in a transaction of its own, so that one that cannot be done stops no other.
+    fn one_by_one(&mut self, jobs: &[&Job]) -> Vec<Result<i64, Error>> {
+        let results: Vec<_> = jobs
+            .iter()
+            .map(|job| {
+                if let Some(trouble) = &self.trouble {
+                    return Err(Error::Unavailable(trouble.why()));
+                }
+                match self.transaction(&[job]) {
+                    Ok(mut results) => results.pop().expect("one result a job"),
+                    Err(error) => Err(self.told(&error)),
+                }
+            })
+            .collect();
+        if results.iter().all(Result::is_ok) {
+            self.has_room(true);
         }
+        results
+    }
+
+    /// Empties the write-ahead log when there is no room: that may be all the room there is.
+    /// Returns whether it got smaller.
+    fn made_room(&self) -> bool {
+        let before = file::wal_bytes(&self.shelf.dir);
+        self.checkpoint();
+        file::wal_bytes(&self.shelf.dir) < before
     }
 
     /// Does jobs in one transaction. An error means that none was done.
@@ -126,7 +172,7 @@ impl Writer {
         } = changes;
         transaction.commit()?;
         self.next = next;
-        resumes.tell(&self.resumes, &self.metrics);
+        resumes.tell(&self.resumes, &self.shelf.metrics);
         self.resumes = resumes;
         for (topic, stored) in touched {
             match stored {
@@ -151,35 +197,57 @@ impl Writer {
         Ok(())
     }
 
-    /// What the publisher is told of a failed write. Damage leaves the mark that makes the next
-    /// start look through the whole file.
-    fn told(&self, error: &rusqlite::Error) -> Error {
-        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-            tracing::warn!(%error, "the store has no room");
+    /// What the publisher is told of a failed write. Whatever is not lack of room is noted, and
+    /// looked after when the batch is answered.
+    fn told(&mut self, error: &rusqlite::Error) -> Error {
+        if is_full(error) {
+            self.has_room(false);
             return Error::DiskFull;
         }
-        tracing::error!(%error, "the store cannot write");
-        if !file::is_damage(error) {
-            return Error::Unavailable(error.to_string().into());
+        let trouble = Trouble::of(error);
+        let why = trouble.why();
+        self.trouble.get_or_insert(trouble);
+        Error::Unavailable(why)
+    }
+
+    /// Notes whether the last write found room.
+    fn has_room(&self, has_room: bool) {
+        let is_full = matches!(self.shelf.now.get(), Condition::Full);
+        match (has_room, is_full) {
+            (true, true) => {
+                tracing::info!("the store has room again");
+                self.shelf.now.set(Condition::Writable);
+            }
+            (false, false) => {
+                tracing::warn!("the store has no room");
+                self.shelf.now.set(Condition::Full);
+            }
+            _ => {}
         }
-        let dir = self.connection.path().map(Path::new).and_then(Path::parent);
-        if let Some(Err(error)) = dir.map(file::mark) {
-            tracing::error!(%error, "the damage could not be noted");
+    }
+
+    /// Moves the write-ahead log into the file and empties it, as far as there is room.
+    pub(super) fn checkpoint(&self) {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        if let Err(error) = self.connection.query_row(sql, [], |_| Ok(())) {
+            tracing::debug!(%error, "the write-ahead log was not emptied");
         }
-        let what = format!("{error}; restart the gateway, which takes over what is whole");
-        Error::Unavailable(what.into())
     }
 
     fn measure(&self) {
         let pages = self.pragma("page_count").unwrap_or(0);
         let bytes = pages * self.pragma("page_size").unwrap_or(0);
         let bytes = usize::try_from(bytes).unwrap_or(0);
-        self.bytes.store(bytes, Ordering::Relaxed);
+        self.shelf.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    fn pragma(&self, name: &str) -> rusqlite::Result<i64> {
+    pub(super) fn pragma(&self, name: &str) -> rusqlite::Result<i64> {
         let sql = format!("PRAGMA {name}");
         let mut statement = self.connection.prepare_cached(&sql)?;
         statement.query_row([], |row| row.get(0))
     }
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
