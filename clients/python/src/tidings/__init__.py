@@ -1,0 +1,25 @@
+"""Publish and follow the progress of jobs and sessions through a tidings gateway.
+
+Everything here is for asyncio; `tidings.sync` has the same names for code without it.
+"""
+
+from tidings._events import Answer, Event, Receipt
+from tidings._refusals import Cancelled, QueueFull, Refused, Unanswered
+from tidings._session import Session
+from tidings._subscribe import subscribe
+from tidings._producer import Producer
+from tidings._bar import stream
+
+__all__ = [
+    "Answer",
+    "Cancelled",
+    "Event",
+    "Producer",
+    "QueueFull",
+    "Receipt",
+    "Refused",
+    "Session",
+    "Unanswered",
+    "stream",
+    "subscribe",
+]
