@@ -285,7 +285,7 @@ suite_interop() {
   done
   if [ -z "$url" ]; then explain interop-gateway; record interop 0 1 0; return; fi
   # shellcheck disable=SC2016 # the kit's shell expands these
-  GATEWAY_URL=$url MSGPACK_PATH=/socket.io-msgpack/ ROBUST=1 \
+  GATEWAY_URL=$url MSGPACK_PATH=/socket.io-msgpack/ ROBUST=1 CSR=1 \
     PUBLISH_BIN_CMD='curl -sf -o /dev/null -X POST "$GATEWAY_URL/v1/topics/session:$SESSION_ID/events" -H "content-type: application/json" --data-binary "{\"name\":\"$EVENT\",\"data_base64\":\"$DATA_B64\"}"' \
     logged interop 900 node "$copy/run.js" || code=$?
   kill "$gateway" 2>/dev/null || true

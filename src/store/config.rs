@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::quantity::ByteSize;
+use crate::store::documents;
 use crate::store::memory::Bounds;
 
 /// What the store may take.
@@ -26,8 +27,13 @@ pub struct Config {
     /// How long a receipt is kept.
     #[serde(with = "crate::quantity::duration")]
     pub receipt_age_max: Duration,
+    /// Most resumes (records of sessions that can be recovered after a restart); the oldest make
+    /// room.
+    pub resumes_max: usize,
     /// The durable store.
     pub sqlite: Sqlite,
+    /// Libraries and their documents.
+    pub documents: documents::Config,
 }
 
 /// What the durable store may take.
