@@ -206,7 +206,7 @@ export interface Problem {
   status: number;
   /** What is wrong in this very case, and what to do. */
   detail: string;
-  code: "not_json" | "body_unreadable" | "body_too_slow" | "path_unknown" | "topic_unknown" | "clarification_unknown" | "method_not_allowed" | "not_acceptable" | "idempotency_key_in_flight" | "clarification_known" | "clarification_answered" | "clarification_expired" | "gap" | "body_too_large" | "payload_too_large" | "batch_too_long" | "media_type" | "shape" | "query_invalid" | "topic_invalid" | "event_name_invalid" | "payload_invalid" | "cursor_invalid" | "idempotency_key_invalid" | "idempotency_key_reused" | "clarification_invalid" | "answer_invalid" | "cloud_event_invalid" | "internal" | "draining" | "topics_full" | "topic_full" | "store_full";
+  code: "not_json" | "body_unreadable" | "body_too_slow" | "path_unknown" | "topic_unknown" | "clarification_unknown" | "method_not_allowed" | "not_acceptable" | "upgrade_required" | "idempotency_key_in_flight" | "clarification_known" | "clarification_answered" | "clarification_expired" | "gap" | "body_too_large" | "payload_too_large" | "batch_too_long" | "media_type" | "shape" | "query_invalid" | "topic_invalid" | "event_name_invalid" | "payload_invalid" | "cursor_invalid" | "idempotency_key_invalid" | "idempotency_key_reused" | "clarification_invalid" | "answer_invalid" | "cloud_event_invalid" | "internal" | "draining" | "topics_full" | "topic_full" | "store_full";
   request_id: string;
 }
 
