@@ -246,6 +246,14 @@ suite_python_client() {
   tallied_xml python_client "$code"
 }
 
+# the React example as a browser gets it
+example() {
+  local package=$root/clients/typescript
+  npm_packages "$package" || return 1
+  npm_packages "$package/examples/react" || return 1
+  logged example 300 bash -c 'npm --prefix "$1" run build && npm --prefix "$1/examples/react" run build' npm "$package" || { explain example 30; return 1; }
+}
+
 suite_browser() {
   if [ ! -f tests/browser/package.json ]; then skip browser "there is no tests/browser"; return; fi
   if ! node_is_good; then skip browser "Node 20 or newer is not there"; return; fi
@@ -259,6 +267,7 @@ suite_browser() {
   export CHROMIUM
   npm_packages "$root/tests/clients/js" || { record browser 0 1 0; return; }
   npm_packages "$root/tests/browser" || { record browser 0 1 0; return; }
+  example || { record browser 0 1 0; return; }
   node_tests browser 600 tests/browser/*.test.*js
 }
 
