@@ -14,8 +14,8 @@ from tidings._events import Answer, Class, Receipt
 from tidings._gateway import TIMEOUT, Access, Token, is_passing, patience, refusal
 from tidings._outgoing import Outgoing, entry
 
-#: How long one request for an answer waits at the gateway.
-ANSWER_WAIT = 30
+#: How long one long-poll waits at the gateway, in seconds.
+WAIT = 30
 
 
 class Producer:
@@ -65,11 +65,20 @@ class Producer:
         )
         return await self._submit(body)
 
-    def submit(self, topic: str, name: str, data: Any = None, *, key: str | None = None, newest: bool = False) -> asyncio.Future[Receipt]:
+    def submit(
+        self,
+        topic: str,
+        name: str,
+        data: Any = None,
+        *,
+        key: str | None = None,
+        attempt: int | None = None,
+        newest: bool = False,
+    ) -> asyncio.Future[Receipt]:
         """Publishes an event without waiting: the receipt comes by the future. With `newest`, one of this topic, name and
         key that still waits makes room for it, as for a state of which only the newest counts."""
         state = (topic, name, key) if newest else None
-        return self._submit(entry(topic, name, data, key=key), state)
+        return self._submit(entry(topic, name, data, key=key, attempt=attempt), state)
 
     def _submit(self, body: str, state: tuple[str, str, str | None] | None = None) -> asyncio.Future[Receipt]:
         if self._is_closed:
@@ -125,20 +134,36 @@ class Producer:
         return await self._answer(topic, clarification)
 
     async def _answer(self, topic: str, clarification: str) -> Answer:
-        path = self._access.path("v1", "topics", topic, "clarifications", clarification, "answer")
+        path = ("v1", "topics", topic, "clarifications", clarification, "answer")
+        while True:
+            response = await self.request("GET", *path, params={"wait": f"{WAIT}s"}, timeout=WAIT + 30)
+            if response.status_code == 200:
+                return Answer.read(response.json())
+
+    async def request(
+        self,
+        method: str,
+        *path: str,
+        body: Any = None,
+        params: dict[str, Any] | None = None,
+        timeout: float = 30,
+        patient: bool = True,
+    ) -> httpx.Response:
+        """Any exchange with the gateway: `request("GET", "v1", "topics")`. A POST has an idempotency key; while the gateway
+        is away or refuses for now it is tried again, for ever unless `patient` is false. Raises `Refused`."""
+        key = {"idempotency-key": uuid.uuid4().hex} if method == "POST" else {}
         attempt = 0
         while True:
             try:
-                response = await self._http.get(
-                    path, params={"wait": f"{ANSWER_WAIT}s"}, headers=self._access.headers(), timeout=ANSWER_WAIT + 30
+                headers = {**key, **self._access.headers()}
+                response = await self._http.request(
+                    method, self._access.path(*path), json=body, params=params, headers=headers, timeout=timeout
                 )
-                if response.status_code == 200:
-                    return Answer.read(response.json())
                 if response.is_error:
                     raise refusal(response)
-                attempt = 0
+                return response
             except Exception as error:
-                if not is_passing(error):
+                if not patient or not is_passing(error):
                     raise
                 await asyncio.sleep(patience(attempt, error))
                 attempt += 1

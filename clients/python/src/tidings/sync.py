@@ -13,6 +13,7 @@ from tidings import _portal
 from tidings._bar import stream
 from tidings._events import Answer, Class, Event, Receipt
 from tidings._gateway import Token
+from tidings._job import Job as AsyncJob
 from tidings._producer import Producer as AsyncProducer
 from tidings._refusals import Cancelled, QueueFull, Refused, Unanswered
 from tidings._session import Session as AsyncSession
@@ -23,6 +24,7 @@ __all__ = [
     "Answer",
     "Cancelled",
     "Event",
+    "Job",
     "Producer",
     "QueueFull",
     "Receipt",
@@ -205,3 +207,73 @@ class Session:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         _portal.run(self._inner.__aexit__(kind, error, trace))
+
+
+class Job:
+    """As `tidings.Job`: `with Job("42") as job: ...`. A thread cannot be interrupted: when the job is to be given up,
+    `progress`, `publish` and `check` raise `Cancelled`."""
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        type: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        lease: float | None = 60.0,
+        retry: bool = False,
+        url: str | None = None,
+        token: Token | None = None,
+        api_key: str | None = None,
+        producer: Producer | None = None,
+    ):
+        self.id = id
+        self.topic = f"job:{id}"
+        shared = producer and producer._inner  # pyright: ignore[reportPrivateUsage]
+        self._inner = AsyncJob(
+            id,
+            name=name,
+            type=type,
+            metadata=metadata,
+            lease=lease,
+            retry=retry,
+            url=url,
+            token=token,
+            api_key=api_key,
+            producer=shared,
+        )
+
+    @property
+    def attempt(self) -> int:
+        """As `tidings.Job.attempt`."""
+        return self._inner.attempt
+
+    def check(self) -> None:
+        """As `tidings.Job.check`."""
+        self._inner.check()
+
+    def progress(
+        self, progress: float, message: str | None = None, *, metadata: dict[str, Any] | None = None, **more: Any
+    ) -> None:
+        """As `tidings.Job.progress`."""
+        _portal.run(self._inner.progress(progress, message, metadata=metadata, **more))
+
+    def publish(self, name: str, data: Any = None) -> Receipt:
+        """As `tidings.Job.publish`."""
+        self.check()
+        return _portal.run(self._inner.publish(name, data))
+
+    def complete(self, message: str | None = None, *, metadata: dict[str, Any] | None = None) -> None:
+        """As `tidings.Job.complete`."""
+        _portal.run(self._inner.complete(message, metadata=metadata))
+
+    def fail(self, message: str) -> None:
+        """As `tidings.Job.fail`."""
+        _portal.run(self._inner.fail(message))
+
+    def __enter__(self) -> Self:
+        _portal.run(self._inner.begin(None))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _portal.run(self._inner.end(error))
