@@ -29,6 +29,7 @@ pub struct Gateway {
     drain_config: crate::drain::Config,
     socketio: SocketIo,
     http: http::Metrics,
+    connections: connection::Metrics,
     store_promise: String,
 }
 
@@ -107,6 +108,7 @@ impl Gateway {
             drain_config: config.drain.clone(),
             socketio,
             http: http_metrics,
+            connections,
             store_promise,
         })
     }
@@ -128,7 +130,9 @@ impl Gateway {
 
     /// How many clients there are that a drain closes in turn.
     fn clients(&self) -> usize {
-        self.socketio.sessions() + self.http.streams()
+        // A session that has not joined is no connection yet, and other faces have no sessions.
+        let connected = self.connections.count().max(self.socketio.sessions());
+        connected + self.http.streams()
     }
 
     /// Finishes: no new clients, those that are there are closed in a way that makes clients

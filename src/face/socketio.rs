@@ -15,6 +15,7 @@ mod leaving;
 mod link;
 mod messages;
 mod namespaces;
+mod pacing;
 mod packets;
 mod polling;
 mod probe;
@@ -89,6 +90,7 @@ impl SocketIo {
             ping_interval: config.ping_interval,
             upgrade_timeout: config.upgrade_timeout,
             payload_bytes_max: config.payload_bytes_max.bytes(),
+            posted_packets_max: (config.requests_max / 2).max(1),
             language,
         };
         Self {

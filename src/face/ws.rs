@@ -37,7 +37,7 @@ use self::dialect::Dialect;
 use self::driver::Conversation;
 use self::follows::Follows;
 use self::socket::{Bounds, Socket};
-use crate::connection::{self, ConnectionId};
+use crate::connection::{self, CloseReason, ConnectionId};
 use crate::drain::Drain;
 use crate::face::http::refused;
 use crate::hub::Reader;
@@ -101,6 +101,7 @@ impl Ws {
             message_bytes_max: config.message_bytes_max.bytes(),
             read_buffer_bytes: config.read_buffer_bytes.bytes(),
             write_stall_max: wire.write_stall_max,
+            write_stall_bytes_min: wire.write_stall_bytes_min.bytes() as u64,
             linger_max: wire.linger_max,
         };
         Self(Arc::new(Shared {
@@ -168,7 +169,10 @@ impl Ws {
             let (config, desk) = (config.clone(), desk.clone());
             let conversation =
                 Conversation::new(dialect, (socket, follows), desk, config, drain.clone());
-            let reason = conversation.run().await;
+            let reason = tokio::select! {
+                reason = conversation.run() => reason,
+                () = drain.gave_up() => CloseReason::Drain,
+            };
             connections.closed(line.name, reason);
         });
         response.into_response()

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use socketioxide::extract::AckSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
 use crate::face::socketio::link::Link;
 use crate::face::socketio::messages::Problem;
-use crate::face::socketio::requests::{Desk, acknowledge};
+use crate::face::socketio::pacing::{Reply, acknowledge};
+use crate::face::socketio::requests::Desk;
 use crate::hub::{AppendError, Hub, Idempotency, WaitError};
 use crate::store;
 use crate::topic::{Class, Draft, EventName, TopicName};
@@ -47,7 +47,7 @@ pub(crate) async fn ask(
     link: &Arc<Link>,
     desk: &Desk,
     data: Option<Value>,
-    (ack, left): (AckSender, CancellationToken),
+    (ack, left): (Reply, CancellationToken),
 ) {
     let data = data.map(|mut data| {
         if let Some(fields) = data.as_object_mut() {
