@@ -38,6 +38,8 @@ pub struct Config {
     pub log: Log,
     /// Who may enter.
     pub auth: crate::auth::Config,
+    /// How much somebody may take.
+    pub limit: crate::limit::Config,
     /// The listener and its connections.
     pub wire: crate::wire::Config,
     /// Logs and receipts.
@@ -135,6 +137,11 @@ impl Config {
         }
         if let Err(what) = crate::auth::Origins::new(&self.face.http.cors_origins) {
             add(&["face", "http", "cors_origins"], what.to_string());
+        }
+        if let Err(what) =
+            crate::limit::Limits::new(self.limit.clone(), crate::limit::Metrics::default())
+        {
+            add(&["limit", "trusted_proxies"], what.to_string());
         }
         if let Err(what) = self.log.directives() {
             add(&["log", "filter"], what);

@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) log: Log,
     pub(crate) seats: Seats,
     pub(crate) touched_ms: i64,
+    /// The owner that an event on its way has claimed the topic for.
+    pub(crate) claimed_for: Option<Arc<str>>,
     /// Whether a pump is walking the seats.
     pub(crate) is_pumping: bool,
     /// Set when the topic left the map: whoever still holds it must look it up again.
@@ -134,6 +136,11 @@ impl Topic {
     /// The place of the newest event.
     pub fn head(&self) -> Cursor {
         self.peek().head()
+    }
+
+    /// The user whose topic it is, once an event has said so.
+    pub fn owner(&self) -> Option<Arc<str>> {
+        self.lock().fold.owner().cloned()
     }
 
     /// How many subscribers it has on this node.
@@ -331,7 +338,8 @@ impl Topic {
             Status::Completed | Status::Failed => config.ended_age_max,
         };
         let age_ms = u128::try_from(now_ms - state.touched_ms).unwrap_or(0);
-        state.seats.len() == 0 && age_ms > age_max.as_millis()
+        let is_kept = self.name.as_str() == topic::REVOCATIONS;
+        !is_kept && state.seats.len() == 0 && age_ms > age_max.as_millis()
     }
 
     /// Marks the topic as out of the map if it holds no event and has no subscriber.
@@ -377,6 +385,7 @@ impl State {
             log,
             seats: Seats::default(),
             touched_ms,
+            claimed_for: None,
             is_pumping: false,
             is_retired: false,
             bounds,
@@ -390,6 +399,7 @@ impl State {
         self.generation += 1;
         self.claims.clear();
         self.stage = Stage::default();
+        self.claimed_for = None;
         self.ring = Ring::new(
             Seq::ZERO,
             self.bounds.ring_events_max,
