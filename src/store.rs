@@ -104,6 +104,7 @@ impl Store {
     /// [`OpenError`].
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let metrics = Metrics::default();
+        metrics.is_writable.set(1);
         let sqlite = match &config.data_dir {
             Some(dir) => Some(Sqlite::open(dir, &config, &metrics)?),
             None => None,
