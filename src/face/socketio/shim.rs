@@ -22,6 +22,7 @@ use crate::face::socketio::polling;
 use crate::face::socketio::probe::Upgrading;
 use crate::face::socketio::request::{Protocol, Query, Refusal, Transport};
 use crate::face::socketio::sessions::Sessions;
+use crate::face::socketio::ticket::Ticket;
 use crate::wire::{self, DeadlineError, Lifeline, Outboxes, Stream, Upgrade, UpgradeError};
 
 /// python-engineio drops the connection when the body of a poll has more packets.
@@ -180,6 +181,11 @@ impl<E: Engine> Shim<E> {
         answered.unwrap_or_else(Refusal::response)
     }
 
+    /// The session of an engine's id, if there is one.
+    pub(crate) fn session(&self, sid: &str) -> Option<Arc<Link>> {
+        self.0.sessions.get(sid)
+    }
+
     /// Lets polling clients go, each after it has fetched what is due to it.
     pub async fn let_polls_go(&self) {
         self.0.sessions.let_polls_go().await;
@@ -214,6 +220,7 @@ impl<E: Engine> Shim<E> {
                     !query.is_pythons && (!is_websocket_born || offers_window_bits(request))
                 })),
             },
+            ticket: request.extensions().get::<Arc<Ticket>>().cloned(),
         }
     }
 
