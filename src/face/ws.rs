@@ -8,19 +8,19 @@
 #[allow(dead_code, reason = "for dialects that join")]
 mod asks;
 mod config;
-#[allow(dead_code, reason = "for dialects that join")]
 mod dialect;
 mod driver;
 mod follows;
 mod job_progress;
 mod payload;
+mod progress_channel;
 mod socket;
 #[cfg(test)]
-#[allow(dead_code, reason = "for dialects that join")]
 mod transcript;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -54,11 +54,18 @@ struct Line {
 }
 
 /// Every dialect.
-const TABLE: [Line; 1] = [Line {
-    path: "/ws/{job_id}",
-    name: "job_progress",
-    begin: job_progress::begin,
-}];
+const TABLE: [Line; 2] = [
+    Line {
+        path: "/ws/{job_id}",
+        name: "job_progress",
+        begin: job_progress::begin,
+    },
+    Line {
+        path: "/progress/ws/{job_id}",
+        name: "progress_channel",
+        begin: progress_channel::begin,
+    },
+];
 
 /// What a client said in its handshake.
 #[derive(Debug, Clone)]
@@ -67,6 +74,8 @@ pub(crate) struct Opening {
     pub(crate) id: String,
     /// `?since=`, as it came.
     pub(crate) since: Option<String>,
+    /// `face.ws.heartbeat_interval`.
+    pub(crate) heartbeat_interval: Duration,
 }
 
 /// A handle to the face. Cheap to clone.
@@ -137,6 +146,7 @@ impl Ws {
         let opening = Opening {
             id: parts.into_iter().next().unwrap_or_default(),
             since: query.remove("since"),
+            heartbeat_interval: self.0.config.heartbeat_interval,
         };
         let reader = Reader {
             connection: ConnectionId::new().to_string(),

@@ -137,15 +137,22 @@ impl Caller {
         }
     }
 
-    /// The draft with the owner that its topic is to have, if the caller may publish it.
+    /// Refuses unless the caller may publish to a topic.
     ///
     /// # Errors
     /// When it may not.
-    pub(crate) fn sign(&self, draft: Draft, said: Option<&str>) -> Result<Draft, Refusal> {
-        self.must(Action::Publish, draft.topic(), |topic| {
+    pub(crate) fn must_publish(&self, topic: &TopicName) -> Result<(), Refusal> {
+        self.must(Action::Publish, topic, |topic| {
             let detail = format!("you may not publish to `{topic}`");
             Refusal::new(Code::Forbidden, detail)
-        })?;
+        })
+    }
+
+    /// The draft with the owner that its topic is to have.
+    ///
+    /// # Errors
+    /// When the owner that was said is none.
+    pub(crate) fn own(&self, draft: Draft, said: Option<&str>) -> Result<Draft, Refusal> {
         let signed: Result<Draft, DraftError> = draft.with_owner(owner_of(&self.principal, said));
         Ok(signed?)
     }

@@ -115,11 +115,16 @@ async fn submit(
     let key = header_key
         .or(submission.idempotency_key.as_deref())
         .map(Idempotency);
-    let draft = caller.sign(submission.draft, submission.owner.as_deref())?;
+    caller.must_publish(submission.draft.topic())?;
+    let draft = caller.own(submission.draft, submission.owner.as_deref())?;
     Ok(state.hub().append(draft, key).await?)
 }
 
-fn header_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+/// The idempotency key of a request, if it has one.
+///
+/// # Errors
+/// When it is too long or no text.
+pub(crate) fn header_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };

@@ -161,6 +161,7 @@ async fn append(
                 AppendError::KeyInFlight => "idempotency_key_in_flight",
                 AppendError::AskedAlready(_) => "asked_already",
                 AppendError::BadQuestion(_) => "invalid_clarification",
+                AppendError::Forbidden(_) => "job_state",
             };
             Problem::new(code, error.to_string())
         })?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::auth::{Action, Principal, Refusal};
 use crate::connection::{Admission, owner_of};
 use crate::hub::{AppendError, Hub, Receipt};
-use crate::topic::{Draft, TopicName};
+use crate::topic::{Cursor, Draft, Job, TopicName};
 
 /// What a dialect may ask for.
 #[derive(Debug)]
@@ -17,11 +17,15 @@ pub(crate) enum Ask {
     Append(Draft),
     /// Let the client in by a token that it has sent in a message.
     Admit(String),
+    /// Where a job stands.
+    Job(TopicName),
 }
 
 /// What a dialect is answered.
 #[derive(Debug)]
 pub(crate) enum Answer {
+    /// The job, and the place up to which its events are told in it; nothing if it is unknown.
+    Job(Option<Box<(Job, Cursor)>>),
     /// What came of an append.
     Appended(Result<Receipt, AppendError>),
     /// Who the client is.
@@ -43,7 +47,10 @@ impl Desk {
         if let Some((action, topic)) = ask.right()
             && !self.admission.may(action, topic)
         {
-            return Answer::Forbidden;
+            return match ask {
+                Ask::Job(_) => Answer::Job(None),
+                Ask::Append(_) | Ask::Admit(_) => Answer::Forbidden,
+            };
         }
         match ask {
             Ask::Append(draft) => {
@@ -51,6 +58,7 @@ impl Desk {
                 let draft = draft.clone().with_owner(owner.as_deref()).unwrap_or(draft);
                 Answer::Appended(self.hub.append(draft, None).await)
             }
+            Ask::Job(topic) => Answer::Job(self.hub.job(&topic).map(Box::new)),
             Ask::Admit(token) => Answer::Admitted(self.admission.begin(&token).await),
         }
     }
@@ -61,6 +69,7 @@ impl Ask {
     const fn right(&self) -> Option<(Action, &TopicName)> {
         match self {
             Self::Append(draft) => Some((Action::Publish, draft.topic())),
+            Self::Job(topic) => Some((Action::Read, topic)),
             Self::Admit(_) => None,
         }
     }
