@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::hub::Config;
 use crate::hub::cap::Held;
@@ -13,7 +14,8 @@ use crate::hub::lane;
 use crate::hub::seats::Seats;
 use crate::store::{Log, new_epoch};
 use crate::topic::{
-    self, Cursor, Entry, Epoch, Event, Fold, Ring, Seq, Slice, Status, TopicName, iso8601,
+    self, Cursor, Entry, Epoch, Event, Fold, Job, Ring, Seq, Slice, Stage, Status, TopicName,
+    iso8601,
 };
 
 /// Most events that are read from the log at once.
@@ -25,7 +27,7 @@ pub struct Topic {
     state: Mutex<State>,
     /// Whether states of some names are held for a while.
     pub(crate) has_caps: bool,
-    /// Told whenever a question was asked or ended.
+    /// Told whenever a question was asked or ended, or a job is to stop.
     pub(crate) clarified: Notify,
 }
 
@@ -37,12 +39,20 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// The ids of questions about which an event is on its way.
     pub(crate) claims: HashSet<String>,
+    /// Where the job stands after what is on its way; level with the fold when nothing is.
+    pub(crate) stage: Stage,
+    /// When its worker was last heard of, on this node.
+    pub(crate) heard_at: Instant,
+    /// Whether somebody waits for the end of the lease.
+    pub(crate) is_lease_watched: bool,
     pub(crate) ring: Ring,
     pub(crate) fold: Fold,
     pub(crate) held: Option<Box<Held>>,
     pub(crate) log: Log,
     pub(crate) seats: Seats,
     pub(crate) touched_ms: i64,
+    /// The owner that an event on its way has claimed the topic for.
+    pub(crate) claimed_for: Option<Arc<str>>,
     /// Whether a pump is walking the seats.
     pub(crate) is_pumping: bool,
     /// Set when the topic left the map: whoever still holds it must look it up again.
@@ -128,6 +138,11 @@ impl Topic {
         self.peek().head()
     }
 
+    /// The user whose topic it is, once an event has said so.
+    pub fn owner(&self) -> Option<Arc<str>> {
+        self.lock().fold.owner().cloned()
+    }
+
     /// How many subscribers it has on this node.
     pub fn subscribers(&self) -> usize {
         self.peek().seats.len()
@@ -194,6 +209,13 @@ impl Topic {
                 .collect(),
             terminal: fold.terminal().cloned(),
         }
+    }
+
+    /// The job, and the place up to which its events are told in it; nothing if none of them is a
+    /// step.
+    pub fn job(&self) -> Option<(Job, Cursor)> {
+        let state = self.lock();
+        state.fold.job().map(|job| (job.clone(), state.head()))
     }
 
     /// What a joiner is sent, in log order, with the place where reading goes on.
@@ -316,7 +338,8 @@ impl Topic {
             Status::Completed | Status::Failed => config.ended_age_max,
         };
         let age_ms = u128::try_from(now_ms - state.touched_ms).unwrap_or(0);
-        state.seats.len() == 0 && age_ms > age_max.as_millis()
+        let is_kept = self.name.as_str() == topic::REVOCATIONS;
+        !is_kept && state.seats.len() == 0 && age_ms > age_max.as_millis()
     }
 
     /// Marks the topic as out of the map if it holds no event and has no subscriber.
@@ -347,6 +370,9 @@ impl State {
             tail: head,
             generation: 0,
             claims: HashSet::new(),
+            stage: Stage::default(),
+            heard_at: Instant::now(),
+            is_lease_watched: false,
             ring: Ring::new(head, bounds.ring_events_max, bounds.ring_bytes_max),
             fold: Fold::new(bounds.fold),
             held: (!config.rate_caps.is_empty()).then(|| {
@@ -359,6 +385,7 @@ impl State {
             log,
             seats: Seats::default(),
             touched_ms,
+            claimed_for: None,
             is_pumping: false,
             is_retired: false,
             bounds,
@@ -371,6 +398,8 @@ impl State {
         self.tail = Seq::ZERO;
         self.generation += 1;
         self.claims.clear();
+        self.claimed_for = None;
+        self.stage = Stage::default();
         self.ring = Ring::new(
             Seq::ZERO,
             self.bounds.ring_events_max,
@@ -387,7 +416,12 @@ impl State {
     /// Reads what the store has of the topic. If that is damaged, a new epoch begins.
     fn read_found(&mut self) {
         match self.log.read_found() {
-            Ok(events) => events.iter().for_each(|event| self.fold.apply(event)),
+            Ok(events) => {
+                for event in &events {
+                    self.fold.apply(event);
+                }
+                self.stage = self.fold.stage();
+            }
             Err(_) => self.renew(),
         }
     }

@@ -149,6 +149,7 @@ mod tests {
             class: Class::State,
             key: None,
             attempt: None,
+            owner: None,
             payload: Payload::Value(vec![b'1'; bytes].into()),
         })
     }

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::CloseReason;
+use crate::connection::{Admission, CloseReason, Door};
 use crate::drain::Drain;
 use crate::face::socketio::link::{Link, State};
 use crate::face::socketio::messages::{self, Problem};
 use crate::face::socketio::pacing::{Reply, acknowledge};
 use crate::face::socketio::recovery::Recovery;
-use crate::face::socketio::{Config, producers, subscribing};
+use crate::face::socketio::{Config, entering, producers, subscribing};
 use crate::hub::Hub;
 
 /// What a client asks for.
@@ -24,6 +24,8 @@ pub(crate) struct Request {
     pub(crate) ack: Reply,
     /// The socket that asks.
     pub(crate) socket: SocketRef,
+    /// Who asks.
+    pub(crate) admission: Arc<Admission>,
 }
 
 /// The kinds of requests.
@@ -31,6 +33,8 @@ pub(crate) struct Request {
 pub(crate) enum What {
     Subscribe,
     Unsubscribe,
+    /// A new token in place of the one before.
+    Refresh,
     Publish,
     /// With what is cancelled when the producer leaves: it holds the connection as long as it waits.
     Ask(CancellationToken),
@@ -42,6 +46,9 @@ pub(crate) enum What {
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) hub: Hub,
+    pub(crate) door: Door,
+    /// The admission of all who do not have to show who they are.
+    pub(crate) anyone: Arc<Admission>,
     pub(crate) config: Arc<Config>,
     pub(crate) recovery: Recovery,
     pub(crate) drain: Drain,
@@ -128,21 +135,34 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
         data,
         ack,
         socket,
+        admission,
     } = request;
+    let publishes = matches!(what, What::Publish | What::Ask(_));
+    let limits = desk.door.limits();
+    if !publishes && let Err(reached) = limits.message(&entering::account(link, &admission)) {
+        let problem = Problem::new("limit_reached", reached.to_string());
+        link.answer(messages::error(&Value::Null, &problem, link.dialect));
+        acknowledge(link, ack, &json!(problem));
+        return;
+    }
     match what {
         What::Subscribe => {
-            let answer = subscribing::subscribe(link, (desk, &socket), data).await;
+            let answer = subscribing::subscribe(link, (desk, &socket), &admission, data).await;
             acknowledge(link, ack, &answer);
         }
         What::Unsubscribe => {
             let answer = subscribing::unsubscribe(link, (desk, &socket), data);
             acknowledge(link, ack, &answer);
         }
-        What::Publish => {
-            let answer = producers::publish(&desk.hub, data).await;
+        What::Refresh => {
+            let answer = entering::refresh(link, (&socket, &admission), data).await;
             acknowledge(link, ack, &answer);
         }
-        What::Ask(left) => producers::ask(link, desk, data, (ack, left)).await,
+        What::Publish => {
+            let answer = producers::publish((desk, link), &admission, data).await;
+            acknowledge(link, ack, &answer);
+        }
+        What::Ask(left) => producers::ask((desk, link), &admission, data, (ack, left)).await,
         What::Unknown(name) => {
             let name: String = name.chars().take(64).collect();
             let problem =

@@ -22,6 +22,7 @@ use crate::face::socketio::polling;
 use crate::face::socketio::probe::Upgrading;
 use crate::face::socketio::request::{Protocol, Query, Refusal, Transport};
 use crate::face::socketio::sessions::Sessions;
+use crate::face::socketio::ticket::Ticket;
 use crate::wire::{self, DeadlineError, Lifeline, Outboxes, Stream, Upgrade, UpgradeError};
 
 /// python-engineio drops the connection when the body of a poll has more packets.
@@ -182,6 +183,11 @@ impl<E: Engine> Shim<E> {
         answered.unwrap_or_else(Refusal::response)
     }
 
+    /// The session of an engine's id, if there is one.
+    pub(crate) fn session(&self, sid: &str) -> Option<Arc<Link>> {
+        self.0.sessions.get(sid)
+    }
+
     /// Its sessions.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.0.sessions
@@ -216,6 +222,7 @@ impl<E: Engine> Shim<E> {
                     !query.is_pythons && (!is_websocket_born || offers_window_bits(request))
                 })),
             },
+            ticket: request.extensions().get::<Arc<Ticket>>().cloned(),
         }
     }
 
