@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Mode;
+use crate::topic::Kind;
 
 /// The manual and every default, in one file.
 const DEFAULTS: &str = include_str!("../../config/tidings.toml");
@@ -124,11 +125,11 @@ impl Config {
                         `auth.jwt.public_key_file` and `auth.jwt.jwks_url`";
             add(&["auth", "jwt", second], what.to_owned());
         }
-        if self.auth.revocations_max > self.store.log_events_max / 2 {
+        let held = self.store.bounds(Kind::System).events_max;
+        if self.auth.revocations_max > held / 2 {
             let what = format!(
-                "revocations are kept in a topic of at most `store.log_events_max` ({}) events, \
-                 half of which may hold at a time",
-                self.store.log_events_max
+                "revocations are kept in a topic of at most `store.log_events_max` ({held}) \
+                 events, half of which may hold at a time"
             );
             add(&["auth", "revocations_max"], what);
         }
