@@ -126,8 +126,8 @@ impl Config {
                         `auth.jwt.public_key_file` and `auth.jwt.jwks_url`";
             add(&["auth", "jwt", second], what.to_owned());
         }
-        let has_tokens = self.auth.mode != Mode::None;
-        if has_tokens && self.auth.revocations_max > self.store.log_events_max / 2 {
+        let uses_tokens = self.auth.mode == Mode::Token || !self.auth.jwt.sources().is_empty();
+        if uses_tokens && self.auth.revocations_max > self.store.log_events_max / 2 {
             let what = format!(
                 "revocations are kept in a topic of at most `store.log_events_max` ({}) events, \
                  half of which may hold at a time",

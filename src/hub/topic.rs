@@ -398,8 +398,8 @@ impl State {
         self.tail = Seq::ZERO;
         self.generation += 1;
         self.claims.clear();
-        self.stage = Stage::default();
         self.claimed_for = None;
+        self.stage = Stage::default();
         self.ring = Ring::new(
             Seq::ZERO,
             self.bounds.ring_events_max,

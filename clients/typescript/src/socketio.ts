@@ -43,7 +43,7 @@ export class SocketIo implements Transport {
 
   open(feed: Feed): () => void {
     // A connection holds a topic once: another subscription to it has its own snapshot, so its own connection.
-    let link = [...this.#links].find((one) => one.hasRoomFor(feed.topic));
+    let link = [...this.#links].find((one) => one.fits(feed.topic));
     if (!link) {
       link = new Link(this.http, this.options, this.#links);
     }
@@ -100,7 +100,7 @@ class Link {
       .onAny((name: string, data: unknown) => this.#take(name, data));
   }
 
-  hasRoomFor(topic: string): boolean {
+  fits(topic: string): boolean {
     return !this.#seats.has(topic) && this.#seats.size < TOPICS_MAX;
   }
 
@@ -158,7 +158,7 @@ class Link {
     if (this.#wishes.push(wish) > 1) return;
     setTimeout(() => {
       const wishes = this.#wishes.splice(0).filter(([seat]) => this.#isSeated(seat));
-      if (!wishes.length) return;
+      if (!wishes[0]) return;
       // One answer for each, or a single refusal of all.
       this.#socket.emit("subscribe", wishes.map(([, entry]) => entry), (answers: Answer | Answer[]) =>
         wishes.forEach(([seat], n) => this.#answered(seat, [answers].flat().at(n) ?? (answers as Answer))),

@@ -48,6 +48,8 @@ impl Filter for Frames {
     fn passed(&mut self) -> bool {
         let mut state = self.link.lock();
         let opened = state.stage.advance();
+        // Answers have left the engine's queue.
+        self.link.serve_requests(&mut state);
         if opened || (state.is_blocked && state.attachments == 0) {
             self.link.deliver(&mut state);
         }
@@ -55,6 +57,10 @@ impl Filter for Frames {
     }
 
     fn incoming(&mut self, _: u8, _: &[u8]) {}
+
+    fn may_read(&self) -> bool {
+        self.link.may_read()
+    }
 
     fn wants_incoming(&self) -> bool {
         self.is_watching
