@@ -58,7 +58,7 @@ class Sse implements Transport {
     });
     const snapshot = (await response?.json()) as Snapshot | undefined;
     if (stop.aborted) return;
-    feed.joined(snapshot?.cursor ?? ":0");
+    feed.begin(snapshot?.cursor ?? ":0");
     if (!snapshot) return;
     const { state, facts, clarifications, terminal } = snapshot;
     const events: Event[] = [...state, ...facts, ...clarifications, ...(terminal ? [terminal] : [])];
