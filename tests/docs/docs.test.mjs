@@ -143,3 +143,10 @@ describe("README.md", () => {
     assert.equal(python.stdout, "40 PROCESSING\ndone: all is well\n");
   });
 });
+
+test("the alert about the store is silent for a gateway without a data directory", async () => {
+  const gateway = await Gateway.start();
+  const { body } = await gateway.http("GET", "/metrics");
+  await gateway.stop();
+  assert.match(body, /^tidings_store_writable 1$/m);
+});
