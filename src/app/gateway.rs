@@ -17,6 +17,7 @@ use crate::face::socketio::shim::Wire;
 use crate::face::ws::{Desk, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
+use crate::producer::scan::Scans;
 use crate::store::Store;
 use crate::wire::{self, Deadline, Outboxes};
 use crate::{connection, hub};
@@ -139,7 +140,11 @@ impl Gateway {
 
 /// The plain WebSocket face.
 fn sockets(config: &Config, hub: &Hub, drain: &Drain, connections: connection::Metrics) -> Ws {
-    let desk = Desk { hub: hub.clone() };
+    let scan = config.producer.scan.clone();
+    let desk = Desk {
+        hub: hub.clone(),
+        scans: Scans::new(scan, hub.clone(), drain.clone()),
+    };
     let (face, wire) = (config.face.ws.clone(), &config.wire);
     Ws::new(face, wire, desk, drain.clone(), connections)
 }

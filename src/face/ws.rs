@@ -9,6 +9,7 @@
 mod asks;
 mod config;
 mod dialect;
+mod directory_scan;
 mod driver;
 mod follows;
 mod job_progress;
@@ -52,11 +53,16 @@ struct Line {
 }
 
 /// Every dialect.
-const TABLE: [Line; 2] = [
+const TABLE: [Line; 3] = [
     Line {
         path: "/ws/{job_id}",
         name: "job_progress",
         begin: job_progress::begin,
+    },
+    Line {
+        path: "/ws/scan/{scan_id}",
+        name: "directory_scan",
+        begin: directory_scan::begin,
     },
     Line {
         path: "/progress/ws/{job_id}",
@@ -72,6 +78,8 @@ pub(crate) struct Opening {
     pub(crate) id: String,
     /// `?since=`, as it came.
     pub(crate) since: Option<String>,
+    /// `?page_size=`, as it came.
+    pub(crate) page_size: Option<String>,
     /// `face.ws.heartbeat_interval`.
     pub(crate) heartbeat_interval: Duration,
 }
@@ -142,6 +150,7 @@ impl Ws {
         let opening = Opening {
             id: parts.into_iter().next().unwrap_or_default(),
             since: query.remove("since"),
+            page_size: query.remove("page_size"),
             heartbeat_interval: self.0.config.heartbeat_interval,
         };
         let reader = Reader {

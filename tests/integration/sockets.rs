@@ -3,6 +3,7 @@
 mod bad_input;
 mod driver;
 mod jobs;
+mod scan;
 
 use std::time::Duration;
 

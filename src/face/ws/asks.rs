@@ -4,6 +4,7 @@
 //! needs something else adds a variant to [`Ask`] and [`Answer`] and a line to [`Desk::answer`].
 
 use crate::hub::{AppendError, Hub, Receipt};
+use crate::producer::scan::{Order, ScanError, Scans, View};
 use crate::topic::{Cursor, Draft, Job, TopicName};
 
 /// What a dialect may ask for.
@@ -13,6 +14,12 @@ pub(crate) enum Ask {
     Append(Draft),
     /// Where a job stands.
     Job(TopicName),
+    /// What is known of a scan.
+    ScanView(TopicName),
+    /// Begin a scan.
+    ScanStart(TopicName, Order),
+    /// Stop a scan.
+    ScanCancel(TopicName),
 }
 
 /// What a dialect is answered.
@@ -20,6 +27,15 @@ pub(crate) enum Ask {
 pub(crate) enum Answer {
     /// The job, and the place up to which its events are told in it; nothing if it is unknown.
     Job(Option<Box<(Job, Cursor)>>),
+    /// What is known of the scan.
+    Scan(View),
+    /// Whether the scan begins.
+    ScanStarted(Result<(), ScanError>),
+    /// Whether there was a scan to stop.
+    ScanCancelled {
+        /// Its end is told in its topic then.
+        was_running: bool,
+    },
     /// What came of an append.
     Appended(Result<Receipt, AppendError>),
 }
@@ -28,6 +44,7 @@ pub(crate) enum Answer {
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) hub: Hub,
+    pub(crate) scans: Scans,
 }
 
 impl Desk {
@@ -35,6 +52,13 @@ impl Desk {
     pub(crate) async fn answer(&self, ask: Ask) -> Answer {
         match ask {
             Ask::Job(topic) => Answer::Job(self.hub.job(&topic).map(Box::new)),
+            Ask::ScanView(topic) => Answer::Scan(self.scans.view(&topic)),
+            Ask::ScanStart(topic, order) => {
+                Answer::ScanStarted(self.scans.start(topic, order).await)
+            }
+            Ask::ScanCancel(topic) => Answer::ScanCancelled {
+                was_running: self.scans.cancel(&topic),
+            },
             Ask::Append(draft) => Answer::Appended(self.hub.append(draft, None).await),
         }
     }
