@@ -24,6 +24,7 @@ mod requests;
 mod sessions;
 pub mod shim;
 mod subscribing;
+mod workers;
 
 pub use self::config::{Config, OnJoin};
 

@@ -144,6 +144,7 @@ fn join_producers(socket: &SocketRef, desk: &Desk) -> Result<(), NoLink> {
     listen(socket, desk, move |name| match name {
         "publish" => What::Publish,
         "ask" => What::Ask(asked.clone()),
+        "await_cancel" => What::AwaitCancel(asked.clone()),
         other => What::Unknown(other.to_owned()),
     });
     socket.on_disconnect(move || {

@@ -13,7 +13,7 @@ use crate::drain::Drain;
 use crate::face::socketio::link::{Link, State};
 use crate::face::socketio::messages::{self, Problem};
 use crate::face::socketio::recovery::Recovery;
-use crate::face::socketio::{Config, producers, subscribing};
+use crate::face::socketio::{Config, producers, subscribing, workers};
 use crate::hub::Hub;
 
 /// What a client asks for.
@@ -34,6 +34,8 @@ pub(crate) enum What {
     Publish,
     /// With what is cancelled when the producer leaves: it holds the connection as long as it waits.
     Ask(CancellationToken),
+    /// The same, of a worker that waits to hear that its job is to be given up.
+    AwaitCancel(CancellationToken),
     /// An event that nobody here listens to.
     Unknown(String),
 }
@@ -133,6 +135,7 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
             acknowledge(link, ack, &answer);
         }
         What::Ask(left) => producers::ask(link, desk, data, (ack, left)).await,
+        What::AwaitCancel(left) => workers::await_cancel(link, desk, data, (ack, left)),
         What::Unknown(name) => {
             let name: String = name.chars().take(64).collect();
             let problem =
