@@ -104,6 +104,7 @@ impl Store {
     /// [`OpenError`].
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let metrics = Metrics::default();
+        metrics.is_writable.set(1);
         let sqlite = match &config.data_dir {
             Some(dir) => Some(Sqlite::open(dir, &config, &metrics)?),
             None => None,
@@ -214,6 +215,11 @@ impl Store {
             Some((_, given)) => Claim::Done(given),
             None => claim,
         }
+    }
+
+    /// Most events of one topic.
+    pub fn log_events_max(&self) -> usize {
+        self.0.config.log_events_max
     }
 
     /// The bytes of all logs together.

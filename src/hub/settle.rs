@@ -87,7 +87,7 @@ impl Hub {
             claim,
             keyed,
         } = work;
-        let event = self.numbered(&state, draft);
+        let event = self.numbered(&mut state, draft);
         if event.topic.kind() == Kind::Job {
             let step = Step::of(&event.name, event.class);
             state.stage = state.stage.moved(step, event.attempt);
@@ -98,6 +98,7 @@ impl Hub {
             if shown.is_ok() {
                 state.tail = event.seq;
             } else {
+                state.claimed_for = None;
                 state.stage = state.fold.stage();
             }
             drop(state);
@@ -147,7 +148,11 @@ impl Hub {
         Submitted::Sent(settled)
     }
 
-    fn numbered(&self, state: &State, draft: Draft) -> Arc<Event> {
+    fn numbered(&self, state: &mut State, mut draft: Draft) -> Arc<Event> {
+        // Every event says it, since the log may drop the one that said it first.
+        let known = state.fold.owner().or(state.claimed_for.as_ref());
+        draft.owner = known.cloned().or(draft.owner);
+        state.claimed_for.clone_from(&draft.owner);
         let class = draft
             .class
             .unwrap_or_else(|| self.0.config.classes.of(draft.name()));
@@ -187,6 +192,7 @@ impl Hub {
                 Err(_) if is_current && state.generation == generation => {
                     state.generation += 1;
                     state.tail = state.ring.head();
+                    state.claimed_for = None;
                     state.stage = state.fold.stage();
                     result.map(|_| ())
                 }
@@ -217,6 +223,9 @@ impl Hub {
             self.see_to_job(topic, event);
         }
         self.fan_out(topic);
+        if topic.has_caps {
+            self.release_in_time(topic);
+        }
     }
 }
 
@@ -226,6 +235,9 @@ impl State {
         self.log.append(event, offset)?;
         self.fold.apply(event);
         self.ring.push(Arc::clone(event));
+        if let Some(held) = &mut self.held {
+            held.take(event, &self.ring);
+        }
         self.touched_ms = event.timestamp_ms;
         Ok(())
     }

@@ -119,6 +119,7 @@ pub struct Fold {
     facts: VecDeque<Arc<Event>>,
     clarifications: BTreeMap<String, Clarification>,
     terminal: Option<Arc<Event>>,
+    owner: Option<Arc<str>>,
     /// The numbers of the first and the last terminal event, also of an earlier attempt.
     terminals: Option<(Seq, Seq)>,
     /// Of a topic of kind job, once one of its events is a step.
@@ -134,13 +135,22 @@ impl Fold {
             facts: VecDeque::new(),
             clarifications: BTreeMap::new(),
             terminal: None,
+            owner: None,
             terminals: None,
             job: None,
         }
     }
 
+    /// The user whose topic it is, once an event has said so.
+    pub const fn owner(&self) -> Option<&Arc<str>> {
+        self.owner.as_ref()
+    }
+
     /// Takes in the next event. At a bound the oldest of its sort makes room.
     pub fn apply(&mut self, event: &Arc<Event>) {
+        if self.owner.is_none() {
+            self.owner.clone_from(&event.owner);
+        }
         if event.topic.kind() == Kind::Session
             && event.name.as_str() == "clarification"
             && self.ask_or_answer(event)

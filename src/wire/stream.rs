@@ -50,6 +50,10 @@ pub trait Filter: Send + 'static {
     /// The client sent a frame; up to four bytes of its payload are shown.
     fn incoming(&mut self, opcode: u8, start: &[u8]);
 
+    /// Whether more of the client may be read. When that changes, the outbox's reader is to be woken
+    /// (`Outbox::wake_reader`).
+    fn may_read(&self) -> bool;
+
     /// Whether the client's frames are still of interest.
     fn wants_incoming(&self) -> bool;
 
@@ -147,6 +151,9 @@ impl<F: Filter + Unpin> AsyncRead for Stream<F> {
         }
         let start = buf.filled().len();
         if this.early.is_empty() {
+            if !this.filter.may_read() {
+                return Poll::Pending;
+            }
             loop {
                 ready!(this.tcp().poll_read_ready(cx))?;
                 match this.tcp().try_read(buf.initialize_unfilled()) {
@@ -210,10 +217,14 @@ impl<F: Filter> Drop for Stream<F> {
             return;
         }
         let (outbox, limit) = (Arc::clone(&self.outbox), self.config.linger_max);
+        let drain = self.drain.clone();
         self.drain.spawn(async move {
             let rest = std::future::poll_fn(|cx| outbox.poll_drain(cx));
             // Whether it left in time or not, the socket closes here.
-            let _ = tokio::time::timeout(limit, rest).await;
+            tokio::select! {
+                _ = tokio::time::timeout(limit, rest) => {}
+                () = drain.gave_up() => {}
+            }
         });
     }
 }
@@ -340,6 +351,10 @@ mod tests {
 
         fn incoming(&mut self, opcode: u8, start: &[u8]) {
             self.incoming.push((opcode, start.to_vec()));
+        }
+
+        fn may_read(&self) -> bool {
+            true
         }
 
         fn wants_incoming(&self) -> bool {

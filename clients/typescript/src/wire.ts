@@ -222,7 +222,7 @@ export type Gap = Problem & {
 
 export type JobStatus = "pending" | "queued" | "in_progress" | "completed" | "failed" | "cancelled";
 
-export interface JobRecord {
+export interface Job {
   id: string;
   name: string | null;
   type: string | null;
@@ -238,7 +238,7 @@ export interface JobRecord {
 }
 
 export interface JobPage {
-  jobs: Array<JobRecord>;
+  jobs: Array<Job>;
   /** What to ask for `after` next, if more follows. */
   next: string | null;
 }

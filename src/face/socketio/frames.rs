@@ -1,6 +1,7 @@
 //! The filter on a websocket under the engine: a link sees the frames that pass.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::face::socketio::link::{Exit, FirstPing, Link};
 use crate::face::socketio::packets::Judgement;
@@ -47,6 +48,8 @@ impl Filter for Frames {
     fn passed(&mut self) -> bool {
         let mut state = self.link.lock();
         let opened = state.stage.advance();
+        // Answers have left the engine's queue.
+        self.link.serve_requests(&mut state);
         if opened || (state.is_blocked && state.attachments == 0) {
             self.link.deliver(&mut state);
         }
@@ -55,11 +58,19 @@ impl Filter for Frames {
 
     fn incoming(&mut self, _: u8, _: &[u8]) {}
 
+    fn may_read(&self) -> bool {
+        self.link.may_read()
+    }
+
     fn wants_incoming(&self) -> bool {
         self.is_watching
     }
 
     fn feed(&mut self) -> Option<u8> {
+        if self.link.is_dismissed.swap(false, Ordering::Relaxed) {
+            // The engine ends the session as if the client had left: after what it has queued.
+            return Some(b'1');
+        }
         if !self.is_watching {
             return None;
         }

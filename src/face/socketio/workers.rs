@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use socketioxide::extract::AckSender;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Action;
+use crate::connection::Admission;
 use crate::drain::Drain;
 use crate::face::socketio::link::Link;
 use crate::face::socketio::messages::Problem;
-use crate::face::socketio::requests::{Desk, acknowledge};
+use crate::face::socketio::pacing::{Reply, acknowledge};
+use crate::face::socketio::requests::Desk;
 use crate::hub::{Hub, JobError};
 use crate::topic::{Kind, TopicName};
 
@@ -25,17 +27,26 @@ struct AwaitCancel {
 /// Acknowledges when somebody wants a job to be given up, or when there is nothing to give up any
 /// more. The wait is a task of its own, so that other requests of the connection go on.
 pub(crate) fn await_cancel(
-    link: &Arc<Link>,
-    desk: &Desk,
+    (desk, link): (&Desk, &Arc<Link>),
+    admission: &Admission,
     data: Option<Value>,
-    (ack, left): (AckSender, CancellationToken),
+    (ack, left): (Reply, CancellationToken),
 ) {
     let read = serde_json::from_value::<AwaitCancel>(data.unwrap_or_default())
-        .map_err(|error| Problem::new("invalid_request", format!("give {{job_id, attempt?}}: {error}")))
+        .map_err(|error| {
+            Problem::new(
+                "invalid_request",
+                format!("give {{job_id, attempt?}}: {error}"),
+            )
+        })
         .and_then(|asked| {
             let topic = TopicName::new(Kind::Job, &asked.job_id)
                 .map_err(|error| Problem::new("invalid_topic", error.to_string()))?;
-            Ok((topic, asked.attempt))
+            if admission.may(Action::Await, &topic) {
+                Ok((topic, asked.attempt))
+            } else {
+                Err(Problem::new("job_unknown", JobError::Unknown.to_string()))
+            }
         });
     let (topic, attempt) = match read {
         Ok(read) => read,
@@ -68,7 +79,10 @@ async fn told(
                 });
             }
             Ok(None) if drain.is_draining() => {
-                return json!(Problem::new("draining", "the node is draining: ask again".to_owned()));
+                return json!(Problem::new(
+                    "draining",
+                    "the node is draining: ask again".to_owned()
+                ));
             }
             Ok(None) => {}
             Err(error @ JobError::Unknown) => {

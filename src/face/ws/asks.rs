@@ -3,6 +3,10 @@
 //! A dialect only names what it wants; the [`Desk`] has the handles and does it. A new dialect that
 //! needs something else adds a variant to [`Ask`] and [`Answer`] and a line to [`Desk::answer`].
 
+use std::sync::Arc;
+
+use crate::auth::{Action, Principal, Refusal};
+use crate::connection::{Admission, owner_of};
 use crate::hub::{AppendError, Hub, Receipt};
 use crate::producer::scan::{Order, ScanError, Scans, View};
 use crate::topic::{Cursor, Draft, Job, TopicName};
@@ -12,6 +16,8 @@ use crate::topic::{Cursor, Draft, Job, TopicName};
 pub(crate) enum Ask {
     /// Append an event.
     Append(Draft),
+    /// Let the client in by a token that it has sent in a message.
+    Admit(String),
     /// Where a job stands.
     Job(TopicName),
     /// What is known of a scan.
@@ -38,19 +44,40 @@ pub(crate) enum Answer {
     },
     /// What came of an append.
     Appended(Result<Receipt, AppendError>),
+    /// Who the client is.
+    Admitted(Result<Arc<Principal>, Refusal>),
+    /// The client may not do that.
+    Forbidden,
 }
 
-/// Where asks are answered. Cheap to clone.
+/// Where asks of one client are answered. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) hub: Hub,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) scans: Scans,
 }
 
 impl Desk {
     /// Does what was asked. Dropping the future leaves it open whether it was done.
     pub(crate) async fn answer(&self, ask: Ask) -> Answer {
+        if let Some((action, topic)) = ask.right()
+            && !self.admission.may(action, topic)
+        {
+            return match ask {
+                Ask::Job(_) => Answer::Job(None),
+                Ask::ScanView(_) => Answer::Scan(View::Unknown),
+                Ask::Append(_) | Ask::Admit(_) | Ask::ScanStart(..) | Ask::ScanCancel(_) => {
+                    Answer::Forbidden
+                }
+            };
+        }
         match ask {
+            Ask::Append(draft) => {
+                let owner = owner_of(&self.admission.principal(), None).map(str::to_owned);
+                let draft = draft.clone().with_owner(owner.as_deref()).unwrap_or(draft);
+                Answer::Appended(self.hub.append(draft, None).await)
+            }
             Ask::Job(topic) => Answer::Job(self.hub.job(&topic).map(Box::new)),
             Ask::ScanView(topic) => Answer::Scan(self.scans.view(&topic)),
             Ask::ScanStart(topic, order) => {
@@ -59,7 +86,19 @@ impl Desk {
             Ask::ScanCancel(topic) => Answer::ScanCancelled {
                 was_running: self.scans.cancel(&topic),
             },
-            Ask::Append(draft) => Answer::Appended(self.hub.append(draft, None).await),
+            Ask::Admit(token) => Answer::Admitted(self.admission.begin(&token).await),
+        }
+    }
+}
+
+impl Ask {
+    /// What the client must be allowed for this, and on which topic.
+    const fn right(&self) -> Option<(Action, &TopicName)> {
+        match self {
+            Self::Append(draft) => Some((Action::Publish, draft.topic())),
+            Self::ScanStart(topic, _) | Self::ScanCancel(topic) => Some((Action::Publish, topic)),
+            Self::Job(topic) | Self::ScanView(topic) => Some((Action::Read, topic)),
+            Self::Admit(_) => None,
         }
     }
 }

@@ -187,6 +187,7 @@ impl DirectoryScan {
                 self.is_awaited = false;
                 error(out, "The list of files is gone: scan again");
             }
+            Answer::Forbidden => error(out, "Insufficient permissions"),
             Answer::ScanStarted(Err(why)) => error(out, &why.to_string()),
             Answer::ScanCancelled { was_running: false } => {
                 out.say(&json!({ "type": "cancelled" }));

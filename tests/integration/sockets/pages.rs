@@ -75,7 +75,9 @@ impl Conversation<'_> {
             if matches(shown, &said) {
                 return;
             }
-            let is_between = between.as_ref().is_some_and(|between| matches(between, &said));
+            let is_between = between
+                .as_ref()
+                .is_some_and(|between| matches(between, &said));
             assert!(is_between, "the page shows {shown}, and {said} came");
         }
     }
@@ -142,7 +144,10 @@ async fn the_conversations_about_the_progress_channel_happen() {
 #[test]
 fn a_message_matches_when_it_has_what_is_shown() {
     let shown = json!({"a": 1, "b": ["..."], "c": {"d": "x"}});
-    assert!(matches(&shown, &json!({"a": 1, "b": [7], "c": {"d": "x", "e": 1}, "f": 2})));
+    assert!(matches(
+        &shown,
+        &json!({"a": 1, "b": [7], "c": {"d": "x", "e": 1}, "f": 2})
+    ));
     for said in [
         json!({"a": 2, "b": [7], "c": {"d": "x"}}),
         json!({"a": 1, "b": [], "c": {"d": "x"}}),
