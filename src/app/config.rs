@@ -47,12 +47,22 @@ pub struct Config {
     pub store: crate::store::Config,
     /// Topics, fan-out and questions.
     pub hub: crate::hub::Config,
+    /// Producers that live in the process.
+    pub producer: Producers,
     /// What clients see.
     pub face: Faces,
     /// The applications behind the gateway.
     pub upstream: Upstreams,
     /// How the process finishes.
     pub drain: crate::drain::Config,
+}
+
+/// Producers that live in the process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Producers {
+    /// Scans of directories.
+    pub scan: crate::producer::scan::Config,
 }
 
 /// What clients see.

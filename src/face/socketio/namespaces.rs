@@ -192,6 +192,7 @@ async fn join_producers(
         "auth:refresh" => What::Refresh,
         "publish" => What::Publish,
         "ask" => What::Ask(asked.clone()),
+        "await_cancel" => What::AwaitCancel(asked.clone()),
         other => What::Unknown(other.to_owned()),
     });
     entering::watch((socket, &link), &admission, desk, left.clone());
