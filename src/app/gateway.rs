@@ -8,15 +8,20 @@ use anyhow::Context as _;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
+use crate::auth::{self, Auth, Origins};
+use crate::connection::Door;
 use crate::drain::Drain;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
-use crate::face::ws::{Desk, Ws};
+use crate::face::ws::Ws;
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
+use crate::limit::{self, Limits};
+use crate::producer::scan::Scans;
 use crate::store::Store;
 use crate::wire::{self, Deadline, Outboxes};
 use crate::{connection, hub};
@@ -27,6 +32,8 @@ pub struct Gateway {
     drain: Drain,
     drain_config: crate::drain::Config,
     socketio: SocketIo,
+    http: http::Metrics,
+    connections: connection::Metrics,
     store_promise: String,
 }
 
@@ -37,10 +44,6 @@ impl Gateway {
     /// When the address cannot be bound.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let wire_config = Arc::new(config.wire.clone());
-        anyhow::ensure!(
-            config.auth.mode == crate::auth::Mode::None,
-            "`auth.mode = \"token\"` is not enforced by every face yet: set it to \"none\""
-        );
         let listener = bind(wire_config.listen)?;
         let addr = listener.local_addr()?;
 
@@ -51,6 +54,10 @@ impl Gateway {
         store.metrics().register(&mut registry);
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
+        let door = door(config, &hub, &mut registry)?;
+        if door.auth().needs_credential() || door.auth().keys().is_some() {
+            door.follow_revocations(&drain)?;
+        }
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
         let listener_metrics = wire::Metrics::register(&mut registry);
         let connections = connection::Metrics::register(&mut registry);
@@ -61,7 +68,7 @@ impl Gateway {
         };
         let socketio = SocketIo::new(
             config.face.socketio.clone(),
-            hub.clone(),
+            door.clone(),
             floor,
             &connections,
         );
@@ -69,34 +76,32 @@ impl Gateway {
         let http_metrics = http::Metrics::register(&mut registry);
         let http = http::State::new(
             config.face.http.clone(),
-            hub.clone(),
+            door.clone(),
             drain.clone(),
-            http_metrics,
+            http_metrics.clone(),
             Arc::new(registry),
         );
-        let ws = Ws::new(
-            config.face.ws.clone(),
-            &config.wire,
-            Desk { hub: hub.clone() },
-            drain.clone(),
-            connections.clone(),
-        );
+        let ws = sockets(config, &door, &drain, connections.clone());
         let router = http::routes(http, dashboard::routes().merge(ws.routes()));
 
-        let faces = Arc::new((socketio.clone(), router));
-        let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {
-            let faces = Arc::clone(&faces);
-            async move {
-                let (socketio, router) = &*faces;
-                if SocketIo::owns(request.uri().path()) {
-                    return Ok::<_, Infallible>(socketio.respond(request).await);
+        let faces = Arc::new((door, socketio.clone(), router));
+        let service = service_fn(
+            move |mut request: axum::http::Request<Deadline<Incoming>>| {
+                let faces = Arc::clone(&faces);
+                async move {
+                    let (door, socketio, router) = &*faces;
+                    // Whatever comes after this sees no credential.
+                    door.visitor(&mut request);
+                    if SocketIo::owns(request.uri().path()) {
+                        return Ok::<_, Infallible>(socketio.respond(request).await);
+                    }
+                    router
+                        .clone()
+                        .oneshot(request.map(axum::body::Body::new))
+                        .await
                 }
-                router
-                    .clone()
-                    .oneshot(request.map(axum::body::Body::new))
-                    .await
-            }
-        });
+            },
+        );
         let service = cors.layer(service);
         let until = drain.clone();
         drain.spawn(wire::serve(
@@ -110,6 +115,8 @@ impl Gateway {
             drain,
             drain_config: config.drain.clone(),
             socketio,
+            http: http_metrics,
+            connections,
             store_promise,
         })
     }
@@ -129,18 +136,56 @@ impl Gateway {
         &self.store_promise
     }
 
+    /// How many clients there are that a drain closes in turn.
+    fn clients(&self) -> usize {
+        // A session that has not joined is no connection yet, and other faces have no sessions.
+        let connected = self.connections.count().max(self.socketio.sessions());
+        connected + self.http.streams()
+    }
+
     /// Finishes: no new clients, those that are there are closed in a way that makes clients
     /// come back, tasks end. Bounded by `drain.limit`. Returns how many tasks had not ended.
     pub async fn drain(self) -> usize {
         let config = &self.drain_config;
-        self.drain.begin();
-        self.socketio
-            .let_polls_go(config.polling_grace.min(config.limit / 4))
-            .await;
-        self.drain.close_doors();
-        self.socketio.close(config.limit / 4).await;
-        self.drain.finished(config.limit / 2).await
+        let end = Instant::now() + config.limit;
+        self.drain.begin_in_turn(config.gap(self.clients()));
+        let orderly = async {
+            self.socketio
+                .leave(config.grace.min(config.limit / 4))
+                .await;
+            self.drain.close_doors();
+            self.socketio.close().await;
+            self.drain.finished(config.limit).await;
+        };
+        // The rest is for those that waited for somebody else, and are told to wait no longer.
+        if timeout_at(end - config.limit / 10, orderly).await.is_err() {
+            self.drain.close_doors();
+            self.drain.give_up();
+        }
+        self.drain.finished(end - Instant::now()).await
     }
+}
+
+/// The door before a hub, with who may enter and how much they may take.
+fn door(config: &Config, hub: &Hub, registry: &mut Registry) -> anyhow::Result<Door> {
+    let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
+    let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
+    let origins = Origins::new(&config.face.http.cors_origins)?;
+    Ok(Door::new(auth, limits, origins, hub.clone()))
+}
+
+/// The plain WebSocket face.
+fn sockets(config: &Config, door: &Door, drain: &Drain, connections: connection::Metrics) -> Ws {
+    let scan = config.producer.scan.clone();
+    let scans = Scans::new(scan, door.hub().clone(), drain.clone());
+    let (face, wire) = (config.face.ws.clone(), &config.wire);
+    Ws::new(
+        face,
+        wire,
+        (door.clone(), scans),
+        drain.clone(),
+        connections,
+    )
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.

@@ -5,6 +5,7 @@
 //! a request apart, calls the hub and writes the answer down; it keeps no events and fans nothing
 //! out. Every refusal goes through `refusal` and leaves by `exchange`, the outermost layer here.
 
+pub(crate) mod admission;
 mod answer;
 mod cloud_event;
 mod config;
@@ -14,6 +15,7 @@ mod entry;
 mod exchange;
 mod extract;
 mod history;
+mod jobs;
 mod metrics;
 mod negotiate;
 mod operations;
@@ -39,6 +41,7 @@ pub use self::cors::{OriginError, cors};
 pub use self::metrics::Metrics;
 
 use self::refusal::{Code, Refusal};
+use crate::connection::Door;
 use crate::drain::Drain;
 use crate::hub::{Hub, Topic};
 use crate::topic::TopicName;
@@ -49,7 +52,7 @@ pub struct State(Arc<Shared>);
 
 struct Shared {
     config: Config,
-    hub: Hub,
+    door: Door,
     drain: Drain,
     metrics: Metrics,
     registry: Arc<Registry>,
@@ -60,7 +63,7 @@ impl State {
     /// The state of the face. The uptime counts from here.
     pub fn new(
         config: Config,
-        hub: Hub,
+        door: Door,
         drain: Drain,
         metrics: Metrics,
         registry: Arc<Registry>,
@@ -68,7 +71,7 @@ impl State {
         let started = Instant::now();
         Self(Arc::new(Shared {
             config,
-            hub,
+            door,
             drain,
             metrics,
             registry,
@@ -81,7 +84,11 @@ impl State {
     }
 
     fn hub(&self) -> &Hub {
-        &self.0.hub
+        self.0.door.hub()
+    }
+
+    fn door(&self) -> &Door {
+        &self.0.door
     }
 
     fn drain(&self) -> &Drain {
@@ -139,6 +146,20 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
             "/v1/topics/{topic}/clarifications/{id}/answer",
             get(answer::wait),
         ),
+        ("/v1/jobs", get(jobs::list).post(jobs::create)),
+        ("/v1/jobs/{id}", get(jobs::one)),
+        ("/v1/jobs/{id}/queued", moves(jobs::QUEUED)),
+        ("/v1/jobs/{id}/started", moves(jobs::STARTED)),
+        ("/v1/jobs/{id}/progress", moves(jobs::PROGRESS)),
+        ("/v1/jobs/{id}/completed", moves(jobs::COMPLETED)),
+        ("/v1/jobs/{id}/failed", moves(jobs::FAILED)),
+        ("/v1/jobs/{id}/cancelled", moves(jobs::CANCELLED)),
+        ("/v1/jobs/{id}/retry", moves(jobs::RETRY)),
+        (
+            "/v1/jobs/{id}/cancel",
+            moves(jobs::CANCEL).get(jobs::stopping),
+        ),
+        ("/v1/jobs/{id}/heartbeat", post(jobs::heartbeat)),
         ("/api/wizard/session/{sessionId}", get(wizard::session)),
         ("/api/wizard/status/{sessionId}", get(wizard::status)),
         (
@@ -157,13 +178,18 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
     ]
 }
 
+/// A request that moves a job.
+fn moves(to: jobs::Move) -> MethodRouter<State> {
+    post(move |state, path, headers, body| jobs::advance(state, path, headers, (body, to)))
+}
+
 /// Every path of the face, as it stands in the route table.
 pub fn paths() -> Vec<&'static str> {
     table().into_iter().map(|(path, _)| path).collect()
 }
 
-/// The paths of the face, and what is merged beside them. The layers here hold for all: request
-/// ids, problems for 404 and 405, counters. So `beside` must not set a fallback of its own.
+/// The paths of the face, and what is merged beside them. The layers here hold for all: who asks,
+/// request ids, problems for 404 and 405, counters. So `beside` must not set a fallback of its own.
 pub fn routes(state: State, beside: Router) -> Router {
     let router = table()
         .into_iter()
@@ -175,6 +201,7 @@ pub fn routes(state: State, beside: Router) -> Router {
         .merge(beside)
         .method_not_allowed_fallback(exchange::unknown_method)
         .fallback(exchange::unknown_path)
+        .layer(from_fn_with_state(state.clone(), admission::run))
         .layer(CatchPanicLayer::custom(exchange::panicked))
         .layer(from_fn_with_state(state, exchange::run))
 }

@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The topic in which the gateway notes revocations. It is kept however old it is; administrators
+/// may read it, and the gateway alone writes it.
+pub const REVOCATIONS: &str = "system:revocations";
+
 /// Longest id of a topic, in bytes.
 const ID_BYTES_MAX: usize = 128;
 
 /// The kind of a topic: which family of applications its events belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A session of the Document Processing API; the room of a Socket.IO subscriber.
     Session,

@@ -266,6 +266,7 @@ mod tests {
             class: Class::State,
             key: None,
             attempt: None,
+            owner: None,
             payload,
         }))
     }

@@ -80,7 +80,9 @@ impl<E: Engine> Shim<E> {
                 let pong = lean(Method::POST, uri, &link, Full::new(pong(link.dialect)));
                 self.0.engine.answer(pong).await;
             }
-            if due.is_doomed {
+            if due.is_doomed && packets.is_empty() && link.is_pythons() {
+                return Err(Refusal::SessionUnknown);
+            } else if due.is_doomed {
                 // The guard, which stays armed, ends the session.
                 packets.push(Bytes::from_static(CLOSE));
             } else if packets.is_empty() && due.must_answer {
@@ -106,12 +108,13 @@ impl<E: Engine> Shim<E> {
     fn add_due(&self, link: &Arc<Link>, packets: &mut Vec<Bytes>) -> Added {
         let mut state = link.lock();
         state.stage.advance();
+        // Answers have left the engine's queue.
+        link.serve_requests(&mut state);
         let is_polling = matches!(state.exit, Exit::Polling);
         let mut is_level = packets.is_empty();
         if state.stage == Stage::Open && is_polling {
             // What does not fit into small bodies waits: then one batch is enough.
-            let is_small = link.poll_packets_max < usize::MAX;
-            let bytes_max = if is_small {
+            let bytes_max = if link.is_pythons() {
                 1
             } else {
                 self.0.settings.payload_bytes_max
@@ -216,6 +219,16 @@ fn judge(link: &Arc<Link>, body: &Bytes) -> Vec<Bytes> {
         }
     }
     passed
+}
+
+/// The body of a POST in bodies of so many packets; a body that has no more stays as it is.
+pub(crate) fn parts(body: Bytes, dialect: Dialect, packets_max: usize) -> Vec<Bytes> {
+    let packets = encode::split_body(&body, dialect);
+    if packets.len() <= packets_max {
+        return vec![body];
+    }
+    let parts = packets.chunks(packets_max);
+    parts.map(|part| encode::body(part, dialect)).collect()
 }
 
 /// Whether a client's body closes the session.

@@ -29,7 +29,7 @@ pub(crate) enum Input<'a> {
     /// A text frame of the client, any text.
     Text(&'a str),
     /// A binary frame of the client.
-    Binary(&'a Bytes),
+    Binary(#[allow(dead_code, reason = "for dialects that take bytes")] &'a Bytes),
     /// An event of a topic that the dialect follows, in the order of the log.
     Event {
         /// The event.
@@ -114,7 +114,10 @@ pub(crate) enum Output {
     /// Send a text frame.
     Text(String),
     /// Send a binary frame.
+    #[allow(dead_code, reason = "for dialects that send bytes")]
     Binary(Bytes),
+    /// Send a text frame whose text, JSON in UTF-8, is shared with others.
+    SharedText(Bytes),
     /// Follow a topic from a place on. A topic that is followed already goes on as it is.
     Follow(TopicName, From),
     /// Follow a topic no more.
@@ -146,9 +149,19 @@ impl Outputs {
         self.list.push(Output::Text(text));
     }
 
+    /// Sends a text that others may be sent as well.
+    pub(crate) fn say_shared(&mut self, text: Bytes) {
+        self.list.push(Output::SharedText(text));
+    }
+
     /// Follows a topic.
     pub(crate) fn follow(&mut self, topic: TopicName, from: From) {
         self.list.push(Output::Follow(topic, from));
+    }
+
+    /// Follows a topic no more.
+    pub(crate) fn leave(&mut self, topic: TopicName) {
+        self.list.push(Output::Leave(topic));
     }
 
     /// Asks for what takes its time.

@@ -8,6 +8,9 @@ pub(crate) enum Code {
     NotJson,
     BodyUnreadable,
     BodyTooSlow,
+    Unauthorized,
+    Forbidden,
+    OriginRefused,
     PathUnknown,
     TopicUnknown,
     ClarificationUnknown,
@@ -18,6 +21,8 @@ pub(crate) enum Code {
     ClarificationKnown,
     ClarificationAnswered,
     ClarificationExpired,
+    JobUnknown,
+    JobState,
     Gap,
     BodyTooLarge,
     PayloadTooLarge,
@@ -34,6 +39,7 @@ pub(crate) enum Code {
     ClarificationInvalid,
     AnswerInvalid,
     CloudEventInvalid,
+    LimitReached,
     Internal,
     Draining,
     TopicsFull,
@@ -49,6 +55,9 @@ impl Code {
             Self::NotJson => "not_json",
             Self::BodyUnreadable => "body_unreadable",
             Self::BodyTooSlow => "body_too_slow",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::OriginRefused => "origin_refused",
             Self::PathUnknown => "path_unknown",
             Self::TopicUnknown => "topic_unknown",
             Self::ClarificationUnknown => "clarification_unknown",
@@ -59,6 +68,8 @@ impl Code {
             Self::ClarificationKnown => "clarification_known",
             Self::ClarificationAnswered => "clarification_answered",
             Self::ClarificationExpired => "clarification_expired",
+            Self::JobUnknown => "job_unknown",
+            Self::JobState => "job_state",
             Self::Gap => "gap",
             Self::BodyTooLarge => "body_too_large",
             Self::PayloadTooLarge => "payload_too_large",
@@ -75,6 +86,7 @@ impl Code {
             Self::ClarificationInvalid => "clarification_invalid",
             Self::AnswerInvalid => "answer_invalid",
             Self::CloudEventInvalid => "cloud_event_invalid",
+            Self::LimitReached => "limit_reached",
             Self::Internal => "internal",
             Self::Draining => "draining",
             Self::TopicsFull => "topics_full",
@@ -90,6 +102,9 @@ impl Code {
             Self::NotJson => "The body is not JSON",
             Self::BodyUnreadable => "The body could not be read",
             Self::BodyTooSlow => "The body did not come in time",
+            Self::Unauthorized => "A valid credential is needed",
+            Self::Forbidden => "This is not allowed to you",
+            Self::OriginRefused => "The page may not use the gateway",
             Self::PathUnknown => "There is no such path",
             Self::TopicUnknown => "There is no such topic",
             Self::ClarificationUnknown => "There is no such clarification",
@@ -100,6 +115,8 @@ impl Code {
             Self::ClarificationKnown => "The clarification was asked already",
             Self::ClarificationAnswered => "The clarification was answered already",
             Self::ClarificationExpired => "The clarification has expired",
+            Self::JobUnknown => "There is no such job",
+            Self::JobState => "The job is not in a state for this",
             Self::Gap => "What follows the cursor is gone",
             Self::BodyTooLarge => "The body is too large",
             Self::PayloadTooLarge => "The payload is too large",
@@ -116,6 +133,7 @@ impl Code {
             Self::ClarificationInvalid => "The clarification is malformed",
             Self::AnswerInvalid => "The answer is not allowed",
             Self::CloudEventInvalid => "This is no CloudEvent 1.0",
+            Self::LimitReached => "A limit is reached",
             Self::Internal => "Something went wrong in the gateway",
             Self::Draining => "The gateway is shutting down",
             Self::TopicsFull => "There are too many topics",
@@ -130,15 +148,20 @@ impl Code {
         match self {
             Self::NotJson | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::PathUnknown | Self::TopicUnknown | Self::ClarificationUnknown => {
-                StatusCode::NOT_FOUND
-            }
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden | Self::OriginRefused => StatusCode::FORBIDDEN,
+            Self::LimitReached => StatusCode::TOO_MANY_REQUESTS,
+            Self::PathUnknown
+            | Self::TopicUnknown
+            | Self::ClarificationUnknown
+            | Self::JobUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::KeyInFlight | Self::ClarificationKnown | Self::ClarificationAnswered => {
-                StatusCode::CONFLICT
-            }
+            Self::KeyInFlight
+            | Self::ClarificationKnown
+            | Self::ClarificationAnswered
+            | Self::JobState => StatusCode::CONFLICT,
             Self::ClarificationExpired | Self::Gap => StatusCode::GONE,
             Self::BodyTooLarge | Self::PayloadTooLarge | Self::BatchTooLong => {
                 StatusCode::PAYLOAD_TOO_LARGE
