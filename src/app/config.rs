@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Mode;
+use crate::topic::Kind;
 
 /// The manual and every default, in one file.
 const DEFAULTS: &str = include_str!("../../config/tidings.toml");
@@ -46,12 +47,22 @@ pub struct Config {
     pub store: crate::store::Config,
     /// Topics, fan-out and questions.
     pub hub: crate::hub::Config,
+    /// Producers that live in the process.
+    pub producer: Producers,
     /// What clients see.
     pub face: Faces,
     /// The applications behind the gateway.
     pub upstream: Upstreams,
     /// How the process finishes.
     pub drain: crate::drain::Config,
+}
+
+/// Producers that live in the process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Producers {
+    /// Scans of directories.
+    pub scan: crate::producer::scan::Config,
 }
 
 /// What clients see.
@@ -127,11 +138,11 @@ impl Config {
             add(&["auth", "jwt", second], what.to_owned());
         }
         let uses_tokens = self.auth.mode == Mode::Token || !self.auth.jwt.sources().is_empty();
-        if uses_tokens && self.auth.revocations_max > self.store.log_events_max / 2 {
+        let held = self.store.bounds(Kind::System).events_max;
+        if uses_tokens && self.auth.revocations_max > held / 2 {
             let what = format!(
-                "revocations are kept in a topic of at most `store.log_events_max` ({}) events, \
-                 half of which may hold at a time",
-                self.store.log_events_max
+                "revocations are kept in a topic of at most `store.log_events_max` ({held}) \
+                 events, half of which may hold at a time"
             );
             add(&["auth", "revocations_max"], what);
         }

@@ -21,6 +21,7 @@ use crate::face::ws::Ws;
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::limit::{self, Limits};
+use crate::producer::scan::Scans;
 use crate::store::Store;
 use crate::wire::{self, Deadline, Outboxes};
 use crate::{connection, hub};
@@ -175,8 +176,16 @@ fn door(config: &Config, hub: &Hub, registry: &mut Registry) -> anyhow::Result<D
 
 /// The plain WebSocket face.
 fn sockets(config: &Config, door: &Door, drain: &Drain, connections: connection::Metrics) -> Ws {
+    let scan = config.producer.scan.clone();
+    let scans = Scans::new(scan, door.hub().clone(), drain.clone());
     let (face, wire) = (config.face.ws.clone(), &config.wire);
-    Ws::new(face, wire, door.clone(), drain.clone(), connections)
+    Ws::new(
+        face,
+        wire,
+        (door.clone(), scans),
+        drain.clone(),
+        connections,
+    )
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.

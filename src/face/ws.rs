@@ -9,6 +9,7 @@
 mod asks;
 mod config;
 mod dialect;
+mod directory_scan;
 mod driver;
 mod follows;
 mod job_progress;
@@ -43,6 +44,7 @@ use crate::face::http::admission::Caller;
 use crate::face::http::refused;
 use crate::hub::Reader;
 use crate::limit::Places;
+use crate::producer::scan::Scans;
 use crate::wire::{self, Upgrade};
 
 /// A dialect's line in the table.
@@ -54,11 +56,16 @@ struct Line {
 }
 
 /// Every dialect.
-const TABLE: [Line; 2] = [
+const TABLE: [Line; 3] = [
     Line {
         path: "/ws/{job_id}",
         name: "job_progress",
         begin: job_progress::begin,
+    },
+    Line {
+        path: "/ws/scan/{scan_id}",
+        name: "directory_scan",
+        begin: directory_scan::begin,
     },
     Line {
         path: "/progress/ws/{job_id}",
@@ -74,6 +81,8 @@ pub(crate) struct Opening {
     pub(crate) id: String,
     /// `?since=`, as it came.
     pub(crate) since: Option<String>,
+    /// `?page_size=`, as it came.
+    pub(crate) page_size: Option<String>,
     /// `face.ws.heartbeat_interval`.
     pub(crate) heartbeat_interval: Duration,
 }
@@ -85,6 +94,7 @@ pub struct Ws(Arc<Shared>);
 struct Shared {
     config: Config,
     door: Door,
+    scans: Scans,
     drain: Drain,
     bounds: Bounds,
     connections: connection::Metrics,
@@ -95,7 +105,7 @@ impl Ws {
     pub(crate) fn new(
         config: Config,
         wire: &wire::Config,
-        door: Door,
+        (door, scans): (Door, Scans),
         drain: Drain,
         connections: connection::Metrics,
     ) -> Self {
@@ -109,6 +119,7 @@ impl Ws {
         Self(Arc::new(Shared {
             config,
             door,
+            scans,
             drain,
             bounds,
             connections,
@@ -147,6 +158,7 @@ impl Ws {
         let opening = Opening {
             id: parts.into_iter().next().unwrap_or_default(),
             since: query.remove("since"),
+            page_size: query.remove("page_size"),
             heartbeat_interval: self.0.config.heartbeat_interval,
         };
         let reader = Reader {
@@ -163,6 +175,7 @@ impl Ws {
             let Shared {
                 config,
                 door,
+                scans,
                 drain,
                 bounds,
                 connections,
@@ -172,6 +185,7 @@ impl Ws {
             let desk = Desk {
                 hub: door.hub().clone(),
                 admission: Arc::new(admission),
+                scans: scans.clone(),
             };
             let follows = Follows::new(&desk, reader, config.subscriptions_max);
             let config = config.clone();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::auth::{Action, Principal, Refusal};
 use crate::connection::{Admission, owner_of};
 use crate::hub::{AppendError, Hub, Receipt};
+use crate::producer::scan::{Order, ScanError, Scans, View};
 use crate::topic::{Cursor, Draft, Job, TopicName};
 
 /// What a dialect may ask for.
@@ -19,6 +20,12 @@ pub(crate) enum Ask {
     Admit(String),
     /// Where a job stands.
     Job(TopicName),
+    /// What is known of a scan.
+    ScanView(TopicName),
+    /// Begin a scan.
+    ScanStart(TopicName, Order),
+    /// Stop a scan.
+    ScanCancel(TopicName),
 }
 
 /// What a dialect is answered.
@@ -26,6 +33,15 @@ pub(crate) enum Ask {
 pub(crate) enum Answer {
     /// The job, and the place up to which its events are told in it; nothing if it is unknown.
     Job(Option<Box<(Job, Cursor)>>),
+    /// What is known of the scan.
+    Scan(View),
+    /// Whether the scan begins.
+    ScanStarted(Result<(), ScanError>),
+    /// Whether there was a scan to stop.
+    ScanCancelled {
+        /// Its end is told in its topic then.
+        was_running: bool,
+    },
     /// What came of an append.
     Appended(Result<Receipt, AppendError>),
     /// Who the client is.
@@ -39,6 +55,7 @@ pub(crate) enum Answer {
 pub(crate) struct Desk {
     pub(crate) hub: Hub,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) scans: Scans,
 }
 
 impl Desk {
@@ -49,7 +66,10 @@ impl Desk {
         {
             return match ask {
                 Ask::Job(_) => Answer::Job(None),
-                Ask::Append(_) | Ask::Admit(_) => Answer::Forbidden,
+                Ask::ScanView(_) => Answer::Scan(View::Unknown),
+                Ask::Append(_) | Ask::Admit(_) | Ask::ScanStart(..) | Ask::ScanCancel(_) => {
+                    Answer::Forbidden
+                }
             };
         }
         match ask {
@@ -59,6 +79,13 @@ impl Desk {
                 Answer::Appended(self.hub.append(draft, None).await)
             }
             Ask::Job(topic) => Answer::Job(self.hub.job(&topic).map(Box::new)),
+            Ask::ScanView(topic) => Answer::Scan(self.scans.view(&topic)),
+            Ask::ScanStart(topic, order) => {
+                Answer::ScanStarted(self.scans.start(topic, order).await)
+            }
+            Ask::ScanCancel(topic) => Answer::ScanCancelled {
+                was_running: self.scans.cancel(&topic),
+            },
             Ask::Admit(token) => Answer::Admitted(self.admission.begin(&token).await),
         }
     }
@@ -69,7 +96,8 @@ impl Ask {
     const fn right(&self) -> Option<(Action, &TopicName)> {
         match self {
             Self::Append(draft) => Some((Action::Publish, draft.topic())),
-            Self::Job(topic) => Some((Action::Read, topic)),
+            Self::ScanStart(topic, _) | Self::ScanCancel(topic) => Some((Action::Publish, topic)),
+            Self::Job(topic) | Self::ScanView(topic) => Some((Action::Read, topic)),
             Self::Admit(_) => None,
         }
     }
