@@ -165,7 +165,7 @@ impl Store {
         match &self.0.sqlite {
             Some(sqlite) => Log::Sqlite(SqliteLog::new(sqlite.clone(), topic.clone(), None)),
             None => Log::Memory(MemoryLog::new(
-                self.0.config.bounds(),
+                self.0.config.bounds(topic.kind()),
                 Arc::clone(&self.0.bytes),
             )),
         }

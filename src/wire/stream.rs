@@ -60,6 +60,9 @@ pub trait Filter: Send + 'static {
     /// A payload that the engine is to read as a text frame of the client, if there is one.
     fn feed(&mut self) -> Option<u8>;
 
+    /// The client took too little for too long, or acknowledged nothing: the stream ends.
+    fn stalled(&mut self);
+
     /// There is room in the outbox again, and somebody was turned away before.
     fn writable(&mut self);
 
@@ -132,7 +135,20 @@ impl<F: Filter + Unpin> AsyncRead for Stream<F> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
+        let polled = self.read(cx, buf);
+        // The watch over the outboxes says so, and the system of a peer that vanished.
+        if let Poll::Ready(Err(error)) = &polled
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            self.filter.stalled();
+        }
+        polled
+    }
+}
+
+impl<F: Filter + Unpin> Stream<F> {
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self;
         this.outbox.reader().register(cx.waker());
         // A call may turn somebody away again: then there is something to drain.
         while let Poll::Ready(owes_a_call) = this.outbox.poll_drain(cx)? {
@@ -364,6 +380,8 @@ mod tests {
         fn feed(&mut self) -> Option<u8> {
             None
         }
+
+        fn stalled(&mut self) {}
 
         fn writable(&mut self) {}
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::connection::CloseReason;
 use crate::face::socketio::link::{Exit, FirstPing, Link};
 use crate::face::socketio::packets::Judgement;
 use crate::wire::frame::{self, BINARY, CLOSE, TEXT};
@@ -78,6 +79,11 @@ impl Filter for Frames {
         let owes_pong = state.first_ping.settle();
         self.is_watching = state.first_ping != FirstPing::Past;
         owes_pong.then_some(b'3')
+    }
+
+    fn stalled(&mut self) {
+        let mut state = self.link.lock();
+        state.close_reason.get_or_insert(CloseReason::Stalled);
     }
 
     fn writable(&mut self) {

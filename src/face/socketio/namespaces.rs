@@ -6,17 +6,18 @@ use std::sync::Arc;
 use socketioxide::extract::{Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::connection::{Admission, CloseReason, Metrics};
+use crate::connection::{Admission, CloseReason, ConnectionId, Metrics};
 use crate::face::socketio::argument;
 use crate::face::socketio::entering::{self, Denied, Entered};
-use crate::face::socketio::link::{Direct, Link, Parting};
+use crate::face::socketio::link::{Direct, Link, Parting, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::pacing::Reply;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
 use crate::face::socketio::subscribing;
+use crate::limit::Places;
 
 /// The namespace of producers.
 const PRODUCERS: &str = "/producers";
@@ -105,18 +106,18 @@ async fn join_main(
     tracing::debug!(connection = %id, "connected");
     let gone = CancellationToken::new();
     entering::watch((socket, &link), &admission, desk, gone.clone());
-    let (left, metrics) = (Arc::downgrade(&link), metrics.clone());
+    let mut presence = Presence {
+        link: Arc::downgrade(&link),
+        generation,
+        id,
+        metrics: metrics.clone(),
+        reason: DisconnectReason::TransportClose,
+        _gone: gone.drop_guard(),
+        _places: places,
+    };
     socket.on_disconnect(move |reason: DisconnectReason| {
-        gone.cancel();
-        drop(places);
-        let reason = left.upgrade().map_or(CloseReason::Client, |link| {
-            link.leave(generation, parting(reason));
-            link.lock()
-                .close_reason
-                .unwrap_or_else(|| close_reason(reason))
-        });
-        tracing::debug!(connection = %id, close_reason = reason.as_str(), "disconnected");
-        metrics.closed(FACE, reason);
+        presence.reason = reason;
+        drop(presence);
         ready(())
     });
     {
@@ -130,6 +131,34 @@ async fn join_main(
         let _ = link.admit(joining);
     }
     Ok(())
+}
+
+/// A connection that is counted, from its CONNECT to its end.
+///
+/// The engine does not call the disconnect handler of a client that goes before its CONNECT is
+/// answered; it drops the socket, and this with it.
+struct Presence {
+    link: WeakLink,
+    generation: u64,
+    id: ConnectionId,
+    metrics: Metrics,
+    reason: DisconnectReason,
+    _gone: DropGuard,
+    _places: Arc<Places>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let reason = self.link.upgrade().map_or(CloseReason::Client, |link| {
+            link.leave(self.generation, parting(self.reason));
+            link.lock()
+                .close_reason
+                .unwrap_or_else(|| close_reason(self.reason))
+        });
+        let reason_text = reason.as_str();
+        tracing::debug!(connection = %self.id, close_reason = reason_text, "disconnected");
+        self.metrics.closed(FACE, reason);
+    }
 }
 
 /// Whether a client that left so may come back to its session.

@@ -520,7 +520,7 @@ async fn jobs_survive_a_restart_though_the_log_has_dropped_their_beginning() {
     running.post("/v1/jobs/abc/failed", &json!({})).await;
     running.post("/v1/jobs/abc/retry", &json!({})).await;
     running
-        .post("/v1/jobs/abc/started", &json!({"lease": "1s"}))
+        .post("/v1/jobs/abc/started", &json!({"lease": "8s"}))
         .await;
     let data = json!({"progress": 40, "message": "m", "metadata": {"stage": 1}});
     running.post("/v1/jobs/abc/progress", &data).await;
