@@ -1,7 +1,7 @@
 //! The namespaces: who listens before a client hears that it is connected.
 
 use std::future::{Ready, ready};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use socketioxide::extract::{Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
@@ -106,18 +106,15 @@ async fn join_main(
     tracing::debug!(connection = %id, "connected");
     let gone = CancellationToken::new();
     entering::watch((socket, &link), &admission, desk, gone.clone());
-    let mut presence = Presence {
+    let presence = Arc::new(Presence {
         link: Arc::downgrade(&link),
         generation,
         id,
         metrics: metrics.clone(),
-        reason: DisconnectReason::TransportClose,
-        _gone: gone.drop_guard(),
-        _places: places,
-    };
+        held: Mutex::new(Some((gone.drop_guard(), places))),
+    });
     socket.on_disconnect(move |reason: DisconnectReason| {
-        presence.reason = reason;
-        drop(presence);
+        presence.end(reason);
         ready(())
     });
     {
@@ -142,22 +139,32 @@ struct Presence {
     generation: u64,
     id: ConnectionId,
     metrics: Metrics,
-    reason: DisconnectReason,
-    _gone: DropGuard,
-    _places: Arc<Places>,
+    /// What the client holds until it is gone: the watch over its credential, and its places.
+    held: Mutex<Option<(DropGuard, Arc<Places>)>>,
 }
 
-impl Drop for Presence {
-    fn drop(&mut self) {
+impl Presence {
+    /// The client is gone. Counts it once.
+    fn end(&self, reason: DisconnectReason) {
+        let held = self.held.lock().expect("nobody panics with it").take();
+        if held.is_none() {
+            return;
+        }
         let reason = self.link.upgrade().map_or(CloseReason::Client, |link| {
-            link.leave(self.generation, parting(self.reason));
+            link.leave(self.generation, parting(reason));
             link.lock()
                 .close_reason
-                .unwrap_or_else(|| close_reason(self.reason))
+                .unwrap_or_else(|| close_reason(reason))
         });
         let reason_text = reason.as_str();
         tracing::debug!(connection = %self.id, close_reason = reason_text, "disconnected");
         self.metrics.closed(FACE, reason);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.end(DisconnectReason::TransportClose);
     }
 }
 

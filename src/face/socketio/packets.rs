@@ -228,6 +228,7 @@ mod tests {
             is_websocket_born: true,
             poll_packets_max: 16,
             takes_offsets: Some(true),
+            ticket: None,
         };
         Link::new(habits, &sessions)
     }
