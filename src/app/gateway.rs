@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
+use crate::app::keys;
 use crate::auth::{self, Auth, Origins};
 use crate::connection::Door;
 use crate::drain::Drain;
@@ -53,6 +54,7 @@ impl Gateway {
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
         let door = door(config, &hub, &mut registry)?;
+        keys::keep(config, door.auth(), &drain).await?;
         if door.auth().needs_credential() || door.auth().keys().is_some() {
             door.follow_revocations(&drain)?;
         }
