@@ -33,6 +33,7 @@ pub struct Gateway {
     drain_config: crate::drain::Config,
     socketio: SocketIo,
     http: http::Metrics,
+    connections: connection::Metrics,
     store_promise: String,
 }
 
@@ -53,11 +54,7 @@ impl Gateway {
         store.metrics().register(&mut registry);
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
-        let door = door(config, &hub, &mut registry)?;
-        keys::keep(config, door.auth(), &drain).await?;
-        if door.auth().needs_credential() || door.auth().keys().is_some() {
-            door.follow_revocations(&drain)?;
-        }
+        let door = door(config, &hub, (&drain, &mut registry)).await?;
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
         let listener_metrics = wire::Metrics::register(&mut registry);
         let connections = connection::Metrics::register(&mut registry);
@@ -66,12 +63,8 @@ impl Gateway {
             outboxes,
             drain: drain.clone(),
         };
-        let socketio = SocketIo::new(
-            config.face.socketio.clone(),
-            door.clone(),
-            floor,
-            &connections,
-        );
+        let face = config.face.socketio.clone();
+        let socketio = SocketIo::new(face, door.clone(), floor, &connections);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
         let http = http::State::new(
@@ -81,7 +74,7 @@ impl Gateway {
             http_metrics.clone(),
             Arc::new(registry),
         );
-        let ws = sockets(config, &door, &drain, connections);
+        let ws = sockets(config, &door, &drain, connections.clone());
         let router = http::routes(http, dashboard::routes().merge(ws.routes()));
 
         let faces = Arc::new((door, socketio.clone(), router));
@@ -116,6 +109,7 @@ impl Gateway {
             drain_config: config.drain.clone(),
             socketio,
             http: http_metrics,
+            connections,
             store_promise,
         })
     }
@@ -137,7 +131,9 @@ impl Gateway {
 
     /// How many clients there are that a drain closes in turn.
     fn clients(&self) -> usize {
-        self.socketio.sessions() + self.http.streams()
+        // A session that has not joined is no connection yet, and other faces have no sessions.
+        let connected = self.connections.count().max(self.socketio.sessions());
+        connected + self.http.streams()
     }
 
     /// Finishes: no new clients, those that are there are closed in a way that makes clients
@@ -163,12 +159,22 @@ impl Gateway {
     }
 }
 
-/// The door before a hub, with who may enter and how much they may take.
-fn door(config: &Config, hub: &Hub, registry: &mut Registry) -> anyhow::Result<Door> {
+/// The door before a hub, with who may enter and how much they may take. Its keys and revocations
+/// are kept up to date until the drain.
+async fn door(
+    config: &Config,
+    hub: &Hub,
+    (drain, registry): (&Drain, &mut Registry),
+) -> anyhow::Result<Door> {
     let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
     let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
     let origins = Origins::new(&config.face.http.cors_origins)?;
-    Ok(Door::new(auth, limits, origins, hub.clone()))
+    let door = Door::new(auth, limits, origins, hub.clone());
+    keys::keep(config, door.auth(), drain).await?;
+    if door.auth().needs_credential() || door.auth().keys().is_some() {
+        door.follow_revocations(drain)?;
+    }
+    Ok(door)
 }
 
 /// The plain WebSocket face.

@@ -16,6 +16,7 @@ mod leaving;
 mod link;
 mod messages;
 mod namespaces;
+mod pacing;
 mod packets;
 mod polling;
 mod probe;
@@ -97,6 +98,7 @@ impl SocketIo {
             ping_interval: config.ping_interval,
             upgrade_timeout: config.upgrade_timeout,
             payload_bytes_max: config.payload_bytes_max.bytes(),
+            posted_packets_max: (config.requests_max / 2).max(1),
             language,
         };
         Self {

@@ -37,7 +37,7 @@ use self::driver::Conversation;
 use self::follows::Follows;
 use self::socket::{Bounds, Socket};
 use crate::auth::Principal;
-use crate::connection::{self, Admission, ConnectionId, Door};
+use crate::connection::{self, Admission, CloseReason, ConnectionId, Door};
 use crate::drain::Drain;
 use crate::face::http::admission::Caller;
 use crate::face::http::refused;
@@ -103,6 +103,7 @@ impl Ws {
             message_bytes_max: config.message_bytes_max.bytes(),
             read_buffer_bytes: config.read_buffer_bytes.bytes(),
             write_stall_max: wire.write_stall_max,
+            write_stall_bytes_min: wire.write_stall_bytes_min.bytes() as u64,
             linger_max: wire.linger_max,
         };
         Self(Arc::new(Shared {
@@ -176,7 +177,10 @@ impl Ws {
             let config = config.clone();
             let conversation =
                 Conversation::new(dialect, (socket, follows), desk, config, drain.clone());
-            let reason = conversation.run().await;
+            let reason = tokio::select! {
+                reason = conversation.run() => reason,
+                () = drain.gave_up() => CloseReason::Drain,
+            };
             connections.closed(line.name, reason);
             drop(places);
         });

@@ -24,7 +24,9 @@ fn rules() -> toml::Table {
 fn is_allowed(licence: &str, allowed: &[&str]) -> bool {
     let licence = licence.replace('/', " OR ").replace(['(', ')'], " ");
     let one = |part: &str| allowed.contains(&part.trim());
-    licence.split(" OR ").any(|choice| choice.split(" AND ").all(one))
+    licence
+        .split(" OR ")
+        .any(|choice| choice.split(" AND ").all(one))
 }
 
 #[test]

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::connection::{Admission, CloseReason, ConnectionId};
 use crate::face::socketio::delivery::Subscription;
 use crate::face::socketio::encode::Dialect;
+use crate::face::socketio::pacing::Pacing;
 use crate::face::socketio::recovery::Resumable;
 use crate::face::socketio::requests::Requests;
 use crate::face::socketio::sessions::Sessions;
@@ -47,6 +48,7 @@ pub(crate) struct Link {
     pub(crate) decided: Notify,
     /// The engine is to hear that the client of this websocket leaves.
     pub(crate) is_dismissed: AtomicBool,
+    pub(crate) pacing: Pacing,
     state: Mutex<State>,
 }
 
@@ -182,6 +184,8 @@ pub(crate) struct State {
     /// The session that the client can come back to, if it takes offsets.
     pub(crate) resumable: Option<Resumable>,
     pub(crate) requests: Requests,
+    /// Acknowledgements that are in the engine's queue.
+    pub(crate) unsent_answers: usize,
 }
 
 impl Exit {
@@ -216,6 +220,7 @@ impl Link {
             news: Notify::new(),
             decided: Notify::new(),
             is_dismissed: AtomicBool::new(false),
+            pacing: Pacing::default(),
             state: Mutex::new(State {
                 id: ConnectionId::new(),
                 exit: Exit::Polling,
@@ -233,6 +238,7 @@ impl Link {
                 subscriptions: Vec::new(),
                 resumable: None,
                 requests: Requests::default(),
+                unsent_answers: 0,
             }),
         })
     }
@@ -281,6 +287,8 @@ impl Link {
             }
             state.direct = VecDeque::new();
             state.requests.clear();
+            state.unsent_answers = 0;
+            self.pace(&state, 0, usize::MAX);
             match (state.resumable.take(), parting) {
                 (Some(resumable), Parting::ForGood) => resumable.end(),
                 (resumable, _) => drop(resumable),

@@ -3,7 +3,7 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
-use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
+use socketioxide::extract::{Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use crate::face::socketio::argument;
 use crate::face::socketio::entering::{self, Denied, Entered};
 use crate::face::socketio::link::{Direct, Link, Parting};
 use crate::face::socketio::messages;
+use crate::face::socketio::pacing::Reply;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
 use crate::face::socketio::subscribing;
@@ -185,7 +186,7 @@ fn listen(
         move |socket: SocketRef,
               Event(name): Event,
               TryData(data): TryData<rmpv::Value>,
-              ack: AckSender| {
+              ack: Reply| {
             if let Ok(link) = link_of(&socket) {
                 link.request(
                     Request {

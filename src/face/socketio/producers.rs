@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use socketioxide::extract::AckSender;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Action;
@@ -13,7 +12,8 @@ use crate::drain::Drain;
 use crate::face::socketio::entering;
 use crate::face::socketio::link::Link;
 use crate::face::socketio::messages::Problem;
-use crate::face::socketio::requests::{Desk, acknowledge};
+use crate::face::socketio::pacing::{Reply, acknowledge};
+use crate::face::socketio::requests::Desk;
 use crate::hub::{AppendError, Hub, Idempotency, WaitError};
 use crate::limit::Account;
 use crate::store;
@@ -56,7 +56,7 @@ pub(crate) async fn ask(
     (desk, link): (&Desk, &Arc<Link>),
     admission: &Admission,
     data: Option<Value>,
-    (ack, left): (AckSender, CancellationToken),
+    (ack, left): (Reply, CancellationToken),
 ) {
     let data = data.map(|mut data| {
         if let Some(fields) = data.as_object_mut() {

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use socketioxide::extract::{AckSender, SocketRef};
-use socketioxide::{SendError, SocketError};
+use socketioxide::extract::SocketRef;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Admission, CloseReason, Door};
 use crate::drain::Drain;
 use crate::face::socketio::link::{Link, State};
 use crate::face::socketio::messages::{self, Problem};
+use crate::face::socketio::pacing::{Reply, acknowledge};
 use crate::face::socketio::recovery::Recovery;
 use crate::face::socketio::{Config, entering, producers, subscribing};
 use crate::hub::Hub;
@@ -21,7 +21,7 @@ pub(crate) struct Request {
     pub(crate) what: What,
     /// The first argument; nothing if it was missing or cannot be read as JSON.
     pub(crate) data: Option<Value>,
-    pub(crate) ack: AckSender,
+    pub(crate) ack: Reply,
     /// The socket that asks.
     pub(crate) socket: SocketRef,
     /// Who asks.
@@ -87,6 +87,8 @@ impl Link {
             return;
         }
         state.requests.waiting.push_back(request);
+        let waiting = state.requests.waiting.len();
+        self.pace(&state, waiting, desk.config.requests_max);
         state.requests.desk.get_or_insert_with(|| desk.clone());
         self.serve_requests(&mut state);
     }
@@ -110,13 +112,16 @@ impl Link {
 
     fn next_request(&self, desk: &Desk) -> Option<Request> {
         let mut state = self.lock();
-        let may_serve = state.direct.len() <= desk.config.answers_max;
+        let may_serve = state.direct.len() <= desk.config.answers_max
+            && state.unsent_answers < desk.config.engine_packets_max.div_ceil(2);
         let next = if may_serve {
             state.requests.waiting.pop_front()
         } else {
             None
         };
         state.requests.is_served = next.is_some();
+        let waiting = state.requests.waiting.len();
+        self.pace(&state, waiting, desk.config.requests_max);
         if state.requests.waiting.is_empty() && next.is_none() {
             state.requests.waiting = VecDeque::new();
         }
@@ -165,13 +170,5 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
             link.answer(messages::error(&Value::Null, &problem, link.dialect));
             acknowledge(link, ack, &json!(problem));
         }
-    }
-}
-
-/// Acknowledges a request, if the client asked for it. Acknowledgements go through the engine's
-/// queue; a client that lets it fill up is closed, rather than left waiting for ever.
-pub(crate) fn acknowledge(link: &Link, ack: AckSender, answer: &Value) {
-    if let Err(SendError::Socket(SocketError::InternalChannelFull)) = ack.send(answer) {
-        link.close(CloseReason::Overloaded);
     }
 }

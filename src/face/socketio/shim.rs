@@ -99,6 +99,8 @@ pub struct Settings {
     pub upgrade_timeout: std::time::Duration,
     /// Largest body of a poll, in either direction.
     pub payload_bytes_max: usize,
+    /// Most packets of a posted body that the engine gets at once; the rest waits for room.
+    pub posted_packets_max: usize,
     /// What the engine's messages are.
     pub language: Language,
 }
@@ -334,15 +336,22 @@ impl<E: Engine> Shim<E> {
         if polling::has_close(&body, link.dialect) {
             self.0.sessions.bid_farewell(sid, link.dialect);
         }
-        let mut request = lean(Method::POST, uri, &link, Full::new(body));
-        if let Some(kind) = kind {
-            request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let mut answered = Bytes::new();
+        for part in polling::parts(body, link.dialect, self.0.settings.posted_packets_max) {
+            let room = tokio::time::timeout(self.0.wire.config.body_timeout, link.room());
+            room.await.map_err(|_| Refusal::TooSlow)?;
+            let mut request = lean(Method::POST, uri, &link, Full::new(part));
+            if let Some(kind) = &kind {
+                let headers = request.headers_mut();
+                headers.insert(header::CONTENT_TYPE, kind.clone());
+            }
+            let answer = self.0.engine.answer(request).await;
+            if answer.status != StatusCode::OK {
+                return Err(Refusal::BadRequest);
+            }
+            answered = answer.body;
         }
-        let answer = self.0.engine.answer(request).await;
-        if answer.status != StatusCode::OK {
-            return Err(Refusal::BadRequest);
-        }
-        Ok(polling::response(answer.body))
+        Ok(polling::response(answered))
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::connection::{Admission, CloseReason, Notice};
-use crate::drain::Drain;
+use crate::drain::{Drain, Turn};
 use crate::face::ws::asks::{Answer, Desk};
 use crate::face::ws::config::Config;
 use crate::face::ws::dialect::{Close, Dialect, Input, Now, Output, Outputs};
@@ -74,6 +74,8 @@ pub(super) struct Conversation {
     asks: FuturesUnordered<Answering>,
     config: Config,
     drain: Drain,
+    /// When the drain ends it.
+    turn: Turn,
     began: Instant,
     wake_at: Option<Instant>,
     heard_at: Instant,
@@ -97,6 +99,7 @@ impl Conversation {
             desk,
             asks: FuturesUnordered::new(),
             drain,
+            turn: Turn::default(),
             began,
             wake_at: None,
             heard_at: began,
@@ -156,7 +159,7 @@ impl Conversation {
         let next = self.wake_at.map_or(self.beat_at, |at| at.min(self.beat_at));
         let has_room = self.asks.len() < self.config.asks_max;
         tokio::select! {
-            () = self.drain.begun() => Happening::Drain,
+            () = self.turn.comes(&self.drain) => Happening::Drain,
             notice = self.desk.admission.next() => Happening::Notice(notice),
             Some((ticket, answer)) = self.asks.next() => Happening::Answered(ticket, answer),
             (topic, item) = self.follows.next() => Happening::News(topic, item),

@@ -100,15 +100,25 @@ async fn a_stolen_session_id_opens_nothing() {
             "{headers:?}"
         );
     }
-    // The victim noticed nothing: it goes on polling, with a newer token too, and switches.
-    let renewed = of("victim/1", Some(user("ann")));
+    unaffected(&guarded, &victim, &sid).await;
+    guarded.gateway.drain().await;
+}
+
+/// The victim noticed nothing: it goes on polling, with a newer token too, and switches.
+async fn unaffected(guarded: &Guarded, victim: &Polling<'_>, sid: &str) {
+    let renewed = Polling {
+        guarded,
+        agent: "victim/1",
+        bearer: Some(user("ann")),
+    };
+    let path = format!("/socket.io/?EIO=4&transport=websocket&sid={sid}");
     assert_eq!(
         renewed
-            .post(&sid, r#"421["subscribe","documents:ann"]"#)
+            .post(sid, r#"421["subscribe","documents:ann"]"#)
             .await,
         200
     );
-    let (status, said) = victim.get(Some(&sid)).await;
+    let (status, said) = victim.get(Some(sid)).await;
     assert_eq!(
         (status, said.contains("\"ok\":true")),
         (200, true),
@@ -129,8 +139,8 @@ async fn a_stolen_session_id_opens_nothing() {
     );
 
     // On its websocket the id is worth nothing at all.
-    assert!(victim.get(Some(&sid)).await.0 == 400);
-    assert_eq!(victim.post(&sid, "1").await, 400);
+    assert!(victim.get(Some(sid)).await.0 == 400);
+    assert_eq!(victim.post(sid, "1").await, 400);
     if let Ok(mut second) = guarded.websocket(&path, &own).await {
         second.last_words().await;
     }
@@ -138,7 +148,6 @@ async fn a_stolen_session_id_opens_nothing() {
         switched.ask(3, "subscribe", &json!("documents:ann")).await["ok"],
         true
     );
-    guarded.gateway.drain().await;
 }
 
 #[tokio::test]
