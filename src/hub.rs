@@ -10,7 +10,9 @@ mod clarification;
 mod config;
 mod fanout;
 mod feed;
+mod follow;
 mod metrics;
+mod remote;
 mod seats;
 mod settle;
 mod topic;
@@ -28,12 +30,13 @@ pub use self::clarification::{Answer, AnswerError, WaitError};
 pub use self::config::Config;
 pub use self::fanout::{Description, Subscriber};
 pub use self::feed::{Feed, FeedItem, Reader};
+pub use self::follow::Prepared;
 pub use self::metrics::Metrics;
-pub use self::topic::{History, Read, Snapshot, Summary, Topic};
+pub use self::topic::{History, Read, Snapshot, Topic};
 
 use crate::drain::Drain;
 use crate::store::{self, Forget, Job, Room, Store};
-use crate::topic::{Kind, TopicName};
+use crate::topic::{Cursor, Kind, Status, TopicName};
 
 /// How many locks the map of topics is spread over.
 const SHARDS: usize = 16;
@@ -55,11 +58,27 @@ struct Shared {
 }
 
 /// One page of topics.
+#[derive(Default)]
 pub struct TopicPage {
     /// The topics, in the order of their names.
-    pub topics: Vec<Arc<Topic>>,
+    pub topics: Vec<TopicLine>,
     /// Whether more follow after the last.
     pub more: bool,
+}
+
+/// A topic in a page.
+#[derive(Debug, Clone)]
+pub struct TopicLine {
+    /// Its name.
+    pub topic: TopicName,
+    /// The newest event.
+    pub cursor: Cursor,
+    /// How far the story has come.
+    pub status: Status,
+    /// How many subscribers it has on this node.
+    pub subscribers: usize,
+    /// When the newest event came, or the topic was made; ISO 8601.
+    pub updated_at: String,
 }
 
 /// Which topics a page is to hold.
@@ -100,6 +119,7 @@ impl Hub {
                 .drain
                 .spawn(async move { timers.wait_for_expiries(asked).await });
         }
+        hub.start_following();
         let sweeper = hub.clone();
         hub.0
             .drain
@@ -135,17 +155,36 @@ impl Hub {
             .expect("no holder of a shard panics");
         let topic = shard.entry(name.clone()).or_insert_with(|| {
             metrics.topics.inc();
+            let redis = self.0.store.redis();
+            if let Some(redis) = redis {
+                redis.follow(name);
+            }
             Arc::new(Topic::new(
                 name.clone(),
                 &self.0.config,
                 self.0.store.log(name),
+                redis.is_some(),
             ))
         });
         Ok(Arc::clone(topic))
     }
 
-    /// A page of up to `limit` topics that hold events or have subscribers.
-    pub fn topics(&self, filter: &TopicFilter, limit: usize) -> TopicPage {
+    /// A page of up to `limit` topics that hold events, or have subscribers on this node.
+    ///
+    /// # Errors
+    /// While the store is away.
+    pub async fn topics(
+        &self,
+        filter: &TopicFilter,
+        limit: usize,
+    ) -> Result<TopicPage, store::Error> {
+        match self.0.store.redis() {
+            Some(redis) => self.topics_in(redis, filter, limit).await,
+            None => Ok(self.topics_here(filter, limit)),
+        }
+    }
+
+    fn topics_here(&self, filter: &TopicFilter, limit: usize) -> TopicPage {
         let wanted = |topic: &Topic| {
             let name = topic.name();
             filter.kind.is_none_or(|kind| kind == name.kind())
@@ -166,6 +205,7 @@ impl Hub {
         topics.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         let more = topics.len() > limit;
         topics.truncate(limit);
+        let topics = topics.iter().map(|topic| topic.line()).collect();
         TopicPage { topics, more }
     }
 
@@ -175,6 +215,9 @@ impl Hub {
     /// # Errors
     /// When the store could not forget them: they may be back after a restart.
     pub async fn delete(&self, name: &TopicName) -> Result<bool, store::Error> {
+        if let Some(redis) = self.0.store.redis() {
+            return redis.reset(name, &topic::new_epoch()).await;
+        }
         let Some(topic) = self.topic(name) else {
             return Ok(false);
         };
@@ -207,7 +250,7 @@ impl Hub {
         for (name, stored) in self.0.store.take_found() {
             let has_asked = stored.has_asked;
             let log = self.0.store.found(&name, stored);
-            let topic = Arc::new(Topic::new(name.clone(), &self.0.config, log));
+            let topic = Arc::new(Topic::new(name.clone(), &self.0.config, log, false));
             if has_asked {
                 asked.push(Arc::clone(&topic));
             }
@@ -271,6 +314,9 @@ impl Hub {
         {
             shard.remove(topic.name());
             self.0.metrics.topics.dec();
+            if let Some(redis) = self.0.store.redis() {
+                redis.unfollow(topic.name());
+            }
         }
     }
 

@@ -8,17 +8,22 @@
 mod config;
 mod memory;
 mod receipts;
+mod record;
+mod redis;
 mod sqlite;
 
-pub use self::config::{Config, Durability, Sqlite as SqliteConfig};
+pub use self::config::{Config, Durability, Kind, Sqlite as SqliteConfig};
 pub use self::memory::MemoryLog;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
+pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
+pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Write};
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
 pub use self::sqlite::{Damaged, SqliteLog};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use self::config::Chosen;
 use self::sqlite::Sqlite;
 use crate::topic::{Event, Seq, TopicName};
 
@@ -37,6 +42,12 @@ pub enum Error {
     /// The file could not be written.
     #[error("the store cannot write: {0}; try again in a moment")]
     Unavailable(Arc<str>),
+    /// Redis cannot be reached, or did not answer in time.
+    #[error("the store is away: redis cannot be reached; try again in a moment")]
+    Away,
+    /// Too much is asked of Redis at once.
+    #[error("the store has too much to do (`store.redis.commands_max`): try again in a moment")]
+    Busy,
     /// An event of the topic that came just before was refused.
     #[error("an event just before this one was refused by the store: publish this one again")]
     Overtaken,
@@ -64,6 +75,17 @@ pub enum OpenError {
         /// The newest that is known here.
         known: i64,
     },
+    /// What is configured of Redis cannot be used.
+    #[error("{0}")]
+    Redis(String),
+    /// The config asks for a store and does not say where it is.
+    #[error("`store.kind` is `{kind}`: set `{key}`")]
+    Nowhere {
+        /// The store.
+        kind: &'static str,
+        /// The key that is missing.
+        key: &'static str,
+    },
     /// The directory or the file cannot be used.
     #[error("the data directory `{path}` cannot be used: {why}")]
     Unusable {
@@ -84,26 +106,31 @@ struct Shared {
     bytes: Arc<AtomicUsize>,
     receipts: Receipts,
     sqlite: Option<Sqlite>,
+    redis: Option<Redis>,
     promise: String,
 }
 
 impl Store {
-    /// Opens the store that the config names: SQLite with a data directory, memory without.
+    /// Opens the store that the config names.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(config: Config) -> Result<Self, OpenError> {
-        let sqlite = match &config.data_dir {
-            Some(dir) => Some(Sqlite::open(dir, &config)?),
-            None => None,
-        };
-        let promise = match &sqlite {
-            None => "memory; data is lost on exit".to_owned(),
-            Some(sqlite) => format!(
+        let chosen = config.chosen()?;
+        let (mut sqlite, mut redis) = (None, None);
+        match chosen {
+            Chosen::Memory => {}
+            Chosen::Sqlite(dir) => sqlite = Some(Sqlite::open(dir, &config)?),
+            Chosen::Redis(url) => redis = Some(Redis::open(&config, url)?),
+        }
+        let promise = match (&sqlite, &redis) {
+            (Some(sqlite), _) => format!(
                 "sqlite at {}; acknowledged after {}",
                 sqlite.dir().display(),
                 config.sqlite.durability.told()
             ),
+            (_, Some(redis)) => redis.promise(),
+            (None, None) => "memory; data is lost on exit".to_owned(),
         };
         let receipts = Receipts::new(config.receipts_max, config.receipt_age_max);
         Ok(Self(Arc::new(Shared {
@@ -111,6 +138,7 @@ impl Store {
             bytes: Arc::default(),
             receipts,
             sqlite,
+            redis,
             promise,
         })))
     }
@@ -118,6 +146,16 @@ impl Store {
     /// Its name and promise, for the start-up line.
     pub fn promise(&self) -> &str {
         &self.0.promise
+    }
+
+    /// Whether it cannot take or give anything now.
+    pub fn is_away(&self) -> bool {
+        self.0.redis.as_ref().is_some_and(Redis::is_away)
+    }
+
+    /// Redis, if that is underneath: then the logs of this node are copies of what it watches.
+    pub(crate) fn redis(&self) -> Option<&Redis> {
+        self.0.redis.as_ref()
     }
 
     /// The log of a topic that is new.
@@ -249,6 +287,22 @@ impl Log {
         match self {
             Self::Memory(log) => log.oldest(),
             Self::Sqlite(log) => log.oldest(),
+        }
+    }
+
+    /// Takes in the next event of a copy; the oldest make room also when all are at their bound.
+    pub(crate) fn copy(&mut self, event: &Arc<Event>) {
+        if let Self::Memory(log) = self {
+            log.copy(event);
+        }
+    }
+
+    /// An empty copy that goes on after `head`.
+    #[must_use]
+    pub(crate) fn copy_from(&self, head: Seq) -> Self {
+        match self {
+            Self::Memory(log) => Self::Memory(log.copy_from(head)),
+            Self::Sqlite(log) => Self::Sqlite(log.anew()),
         }
     }
 

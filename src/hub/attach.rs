@@ -99,6 +99,9 @@ impl Hub {
                 gap: None,
             };
             match from {
+                // A copy that is not known yet: the place is looked at when it is.
+                From::Since(cursor) if !state.is_known() => attached.cursor = cursor,
+                _ if !state.is_known() => {}
                 From::Head => {}
                 From::Oldest => attached.cursor.seq = oldest,
                 From::Snapshot => attached.backlog = state.fold.snapshot(),
@@ -141,7 +144,7 @@ impl Drop for Seat {
         let is_unused = {
             let mut state = self.topic.peek();
             state.seats.leave(self.number);
-            state.seats.len() == 0 && state.tail == Seq::ZERO
+            state.is_unused()
         };
         self.hub.0.metrics.subscriptions.dec();
         if is_unused {

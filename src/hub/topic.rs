@@ -7,9 +7,10 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::hub::Config;
 use crate::hub::fanout::{Description, Subscriber};
+use crate::hub::follow::Following;
 use crate::hub::seats::Seats;
+use crate::hub::{Config, TopicLine};
 use crate::store::Log;
 use crate::topic::{
     self, Cursor, Entry, Epoch, Event, Fold, Ring, Seq, Slice, Status, TopicName, iso8601,
@@ -24,6 +25,8 @@ pub struct Topic {
     state: Mutex<State>,
     /// Told whenever a question was asked or ended.
     pub(crate) clarified: Notify,
+    /// Told whenever a copy has grown.
+    pub(crate) moved: Notify,
 }
 
 pub(crate) struct State {
@@ -41,6 +44,8 @@ pub(crate) struct State {
     pub(crate) touched_ms: i64,
     /// Whether a pump is walking the seats.
     pub(crate) is_pumping: bool,
+    /// How it stands, if this is a copy of a log that is elsewhere.
+    pub(crate) following: Option<Following>,
     /// Set when the topic left the map: whoever still holds it must look it up again.
     pub(crate) is_retired: bool,
     bounds: Bounds,
@@ -80,19 +85,6 @@ pub struct Snapshot {
     pub terminal: Option<Arc<Event>>,
 }
 
-/// A topic in a few words.
-#[derive(Debug, Clone)]
-pub struct Summary {
-    /// The newest event.
-    pub cursor: Cursor,
-    /// How far the story has come.
-    pub status: Status,
-    /// How many subscribers it has on this node.
-    pub subscribers: usize,
-    /// When the newest event came, or the topic was made; ISO 8601.
-    pub updated_at: String,
-}
-
 /// A page of a topic's log.
 #[derive(Debug)]
 pub struct History {
@@ -103,12 +95,14 @@ pub struct History {
 }
 
 impl Topic {
-    pub(crate) fn new(name: TopicName, config: &Config, log: Log) -> Self {
-        let state = Mutex::new(State::new(config, log));
+    pub(crate) fn new(name: TopicName, config: &Config, log: Log, is_copy: bool) -> Self {
+        let mut state = State::new(config, log);
+        state.following = is_copy.then(Following::default);
         Self {
             name,
-            state,
+            state: Mutex::new(state),
             clarified: Notify::new(),
+            moved: Notify::new(),
         }
     }
 
@@ -128,9 +122,10 @@ impl Topic {
     }
 
     /// The topic in a few words.
-    pub fn summary(&self) -> Summary {
+    pub fn line(&self) -> TopicLine {
         let state = self.peek();
-        Summary {
+        TopicLine {
+            topic: self.name.clone(),
             cursor: state.head(),
             status: state.status(),
             subscribers: state.seats.len(),
@@ -153,6 +148,9 @@ impl Topic {
     /// Puts up to `max` entries after the cursor into `out`: from the ring, else from the log.
     pub fn read(&self, cursor: &Cursor, max: usize, out: &mut Vec<Arc<Entry>>) -> Read {
         let mut state = self.lock();
+        if !state.is_known() {
+            return Read::Entries;
+        }
         if cursor.epoch != state.epoch || cursor.seq > state.ring.head() {
             return Read::Gap;
         }
@@ -296,13 +294,13 @@ impl Topic {
             Status::Completed | Status::Failed => config.ended_age_max,
         };
         let age_ms = u128::try_from(now_ms - state.touched_ms).unwrap_or(0);
-        state.seats.len() == 0 && age_ms > age_max.as_millis()
+        state.following.is_none() && state.seats.len() == 0 && age_ms > age_max.as_millis()
     }
 
     /// Marks the topic as out of the map if it holds no event and has no subscriber.
     pub(crate) fn retire_if_unused(&self) -> bool {
         let mut state = self.peek();
-        state.is_retired = state.seats.len() == 0 && state.tail == Seq::ZERO;
+        state.is_retired = state.is_unused();
         state.is_retired
     }
 }
@@ -332,6 +330,7 @@ impl State {
             seats: Seats::default(),
             touched_ms,
             is_pumping: false,
+            following: None,
             is_retired: false,
             bounds,
         }
@@ -351,6 +350,28 @@ impl State {
         self.fold = Fold::new(self.bounds.fold);
         self.log = self.log.anew();
         self.touched_ms = jiff::Timestamp::now().as_millisecond();
+    }
+
+    /// An empty copy of an epoch, which goes on after `before`.
+    pub(crate) fn begin_copy(&mut self, epoch: Epoch, before: Seq) {
+        self.renew();
+        self.epoch = epoch;
+        self.tail = before;
+        self.ring = Ring::new(
+            before,
+            self.bounds.ring_events_max,
+            self.bounds.ring_bytes_max,
+        );
+        self.log = self.log.copy_from(before);
+    }
+
+    /// Whether nobody needs it here: it holds no event of its own, and nobody watches it.
+    pub(crate) fn is_unused(&self) -> bool {
+        let is_empty = match &self.following {
+            None => self.tail == Seq::ZERO,
+            Some(following) => following.pins == 0,
+        };
+        is_empty && self.seats.len() == 0
     }
 
     /// Reads what the store has of the topic. If that is damaged, a new epoch begins.
@@ -388,7 +409,7 @@ fn blocking(read: impl FnOnce()) {
 }
 
 /// Eight random characters: the chance that two incarnations of a topic share one is negligible.
-fn new_epoch() -> Epoch {
+pub(crate) fn new_epoch() -> Epoch {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let bits = Uuid::now_v7().as_u128();
     let digit = |n: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * n)) & 31).unwrap_or(0)]);

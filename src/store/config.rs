@@ -1,17 +1,20 @@
 //! What the store may take.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::quantity::ByteSize;
+use crate::store::OpenError;
 use crate::store::memory::Bounds;
 
 /// What the store may take.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Which store it is.
+    pub kind: Kind,
     /// Where the durable store lives; without it logs are in memory.
     #[serde(default)]
     pub data_dir: Option<PathBuf>,
@@ -28,6 +31,32 @@ pub struct Config {
     pub receipt_age_max: Duration,
     /// The durable store.
     pub sqlite: Sqlite,
+    /// The store of many nodes.
+    pub redis: crate::store::redis::config::Redis,
+}
+
+/// Which store it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Redis if its URL is set, else SQLite if a data directory is, else memory.
+    Auto,
+    /// In memory.
+    Memory,
+    /// In a file.
+    Sqlite,
+    /// In Redis.
+    Redis,
+}
+
+/// The store that is to be opened.
+#[derive(Debug)]
+pub(crate) enum Chosen<'a> {
+    Memory,
+    /// In this directory.
+    Sqlite(&'a Path),
+    /// At this URL.
+    Redis(&'a str),
 }
 
 /// What the durable store may take.
@@ -69,6 +98,27 @@ impl Durability {
 }
 
 impl Config {
+    /// Which store is meant.
+    ///
+    /// # Errors
+    /// When it is not said where that store is.
+    pub(crate) fn chosen(&self) -> Result<Chosen<'_>, OpenError> {
+        let (dir, url) = (self.data_dir.as_deref(), self.redis.url.as_deref());
+        match (self.kind, url, dir) {
+            (Kind::Auto | Kind::Redis, Some(url), _) => Ok(Chosen::Redis(url)),
+            (Kind::Auto | Kind::Sqlite, _, Some(dir)) => Ok(Chosen::Sqlite(dir)),
+            (Kind::Auto | Kind::Memory, _, _) => Ok(Chosen::Memory),
+            (Kind::Redis, None, _) => Err(OpenError::Nowhere {
+                kind: "redis",
+                key: "store.redis.url",
+            }),
+            (Kind::Sqlite, _, None) => Err(OpenError::Nowhere {
+                kind: "sqlite",
+                key: "store.data_dir",
+            }),
+        }
+    }
+
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             events_max: self.log_events_max,

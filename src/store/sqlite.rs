@@ -8,7 +8,6 @@
 
 mod file;
 mod log;
-mod record;
 mod rows;
 mod salvage;
 mod writer;

@@ -6,6 +6,7 @@ mod command_line;
 mod durable;
 mod http;
 mod layers;
+mod redis;
 mod rooms;
 mod stores;
 mod wire;

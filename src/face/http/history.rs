@@ -62,14 +62,14 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     match negotiate::choose(&headers, &OFFERS) {
-        Some(Form::Page) => page(&state, &topic, &wanted),
+        Some(Form::Page) => page(&state, &topic, &wanted).await,
         Some(Form::Stream(form)) => {
             if wanted.limit.is_some() || wanted.reverse.is_some() {
                 let detail = "`limit` and `reverse` are for pages: a stream has no end";
                 return Err(Refusal::new(Code::QueryInvalid, detail));
             }
             let from = begin(&headers, wanted.since.as_deref())?;
-            stream::open(&state, topic, from, form)
+            stream::open(&state, topic, from, form).await
         }
         None => Err(Refusal::new(
             Code::NotAcceptable,
@@ -96,10 +96,10 @@ fn cursor(since: Option<&str>) -> Result<Option<Cursor>, Refusal> {
         .transpose()?)
 }
 
-fn page(state: &http::State, name: &TopicName, wanted: &Wanted) -> Result<Response, Refusal> {
+async fn page(state: &http::State, name: &TopicName, wanted: &Wanted) -> Result<Response, Refusal> {
     let limit = state.limit(wanted.limit)?;
     let since = cursor(wanted.since.as_deref())?;
-    let topic = state.topic(name)?;
+    let topic = state.topic(name).await?;
     let head = topic.head();
     if head.seq == Seq::ZERO {
         return Err(topics::unknown(name));

@@ -26,6 +26,12 @@ pub(crate) async fn ready(State(state): State<http::State>) -> Result<&'static s
             "the gateway is shutting down: use another node",
         ));
     }
+    if state.hub().store().is_away() {
+        return Err(Refusal::new(
+            Code::StoreAway,
+            "the store is away: use another node, or come back",
+        ));
+    }
     Ok("ready\n")
 }
 

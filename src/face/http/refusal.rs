@@ -154,7 +154,10 @@ impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
         let code = match error {
             store::Error::Full | store::Error::DiskFull => Code::StoreFull,
-            store::Error::Unavailable(_) | store::Error::Overtaken => Code::StoreAway,
+            store::Error::Unavailable(_)
+            | store::Error::Away
+            | store::Error::Busy
+            | store::Error::Overtaken => Code::StoreAway,
         };
         Self::new(code, error.to_string())
     }
@@ -189,6 +192,7 @@ impl From<WaitError> for Refusal {
         let code = match error {
             WaitError::Unknown => Code::ClarificationUnknown,
             WaitError::Expired => Code::ClarificationExpired,
+            WaitError::Store(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }

@@ -51,7 +51,7 @@ struct Open {
 ///
 /// # Errors
 /// When the gateway drains, or a bound of the hub is reached.
-pub(crate) fn open(
+pub(crate) async fn open(
     state: &http::State,
     topic: TopicName,
     from: From,
@@ -68,6 +68,7 @@ pub(crate) fn open(
         principal: None,
         transport: form.transport(),
     };
+    let _prepared = state.hub().prepare(std::slice::from_ref(&topic)).await?;
     let open = Open {
         feed: state.hub().follow(&topic, from, reader)?,
         form,

@@ -28,7 +28,7 @@ pub(crate) async fn session(
     State(state): State<http::State>,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (topic, snapshot) = find(&state, &path)?;
+    let (topic, snapshot) = find(&state, &path).await?;
     let results: Vec<Value> = named(&snapshot, "model_result").map(payload).collect();
     let mut data = Progress::of(&topic, &snapshot).into_value();
     data["id"] = json!(topic.id());
@@ -43,7 +43,7 @@ pub(crate) async fn status(
     State(state): State<http::State>,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (topic, snapshot) = find(&state, &path)?;
+    let (topic, snapshot) = find(&state, &path).await?;
     Ok(success(&Progress::of(&topic, &snapshot).into_value()))
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn clarifications(
     State(state): State<http::State>,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (topic, snapshot) = find(&state, &path)?;
+    let (topic, snapshot) = find(&state, &path).await?;
     let data = json!({ "sessionId": topic.id(), "clarifications": questions(&snapshot) });
     Ok(success(&data))
 }
@@ -85,7 +85,8 @@ pub(crate) async fn respond(
     let topic = TopicName::of_session(&session_id)?;
     if state
         .hub()
-        .topic(&topic)
+        .open(&topic)
+        .await?
         .is_none_or(|topic| topic.head().seq == Seq::ZERO)
     {
         return Err(not_found());
@@ -101,9 +102,9 @@ pub(crate) async fn respond(
     })))
 }
 
-fn find(state: &http::State, path: &PathTexts) -> Result<(TopicName, Snapshot), Refusal> {
+async fn find(state: &http::State, path: &PathTexts) -> Result<(TopicName, Snapshot), Refusal> {
     let name = TopicName::of_session(path.0.first().map_or("", String::as_str))?;
-    let topic = state.hub().topic(&name).ok_or_else(not_found)?;
+    let topic = state.hub().open(&name).await?.ok_or_else(not_found)?;
     let snapshot = topic.snapshot();
     if snapshot.cursor.seq == Seq::ZERO {
         Err(not_found())

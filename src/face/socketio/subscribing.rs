@@ -26,6 +26,26 @@ struct Wish {
     events: Option<Box<[EventName]>>,
 }
 
+/// The topics that a subscription names, as far as it is well formed.
+pub(crate) fn topics(data: Option<&Value>, desk: &Desk) -> Vec<TopicName> {
+    let name = |entry: &Value| match entry {
+        Value::String(session) => TopicName::of_session(session).ok(),
+        Value::Object(fields) => match (fields.get("sessionId"), fields.get("topic")) {
+            (Some(session), _) => TopicName::of_session(session.as_str()?).ok(),
+            (None, Some(topic)) => topic.as_str()?.parse().ok(),
+            (None, None) => None,
+        },
+        _ => None,
+    };
+    match data {
+        Some(Value::Array(entries)) if entries.len() <= desk.config.subscribe_ids_max => {
+            entries.iter().filter_map(name).collect()
+        }
+        Some(entry) => name(entry).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
 /// Subscribes to what the data names. Returns the acknowledgement: one answer, or one for each
 /// entry of an array, in order.
 pub(crate) fn subscribe(

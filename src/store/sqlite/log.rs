@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::Sqlite;
-use super::record::{Place, decode};
 use super::rows::{self, EventRow, Stored};
+use crate::store::record::{Place, decode};
 use crate::topic::{Event, Seq, TopicName};
 
 /// Rows are deleted when as many have left the log, or this many bytes.

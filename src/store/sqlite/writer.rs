@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 
 use super::file;
 use super::log::Trim;
-use super::record::{Place, encode};
 use super::rows::{Stored, receipt_hash, receipt_sum};
 use super::{Append, Forget, Job, Queued, ReceiptRow};
 use crate::store::config::Sqlite;
+use crate::store::record::{Place, encode};
 use crate::store::{Error, Given};
 use crate::topic::{Class, Event, Kind, Status, TopicName};
 
