@@ -5,3 +5,4 @@ pub(crate) mod envelope;
 pub mod http;
 pub mod socketio;
 pub mod sse;
+pub mod ws;

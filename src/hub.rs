@@ -11,6 +11,7 @@ mod config;
 mod fanout;
 mod feed;
 mod follow;
+mod lane;
 mod metrics;
 mod remote;
 mod seats;
@@ -31,12 +32,13 @@ pub use self::config::Config;
 pub use self::fanout::{Description, Subscriber};
 pub use self::feed::{Feed, FeedItem, Reader};
 pub use self::follow::Prepared;
+pub use self::lane::Lane;
 pub use self::metrics::Metrics;
 pub use self::topic::{History, Read, Snapshot, Topic};
 
 use crate::drain::Drain;
-use crate::store::{self, Forget, Job, Room, Store};
-use crate::topic::{Cursor, Kind, Status, TopicName};
+use crate::store::{self, Forget, Job, Resumes, Room, Store};
+use crate::topic::{Cursor, Epoch, Kind, Status, TopicName};
 
 /// How many locks the map of topics is spread over.
 const SHARDS: usize = 16;
@@ -112,6 +114,12 @@ impl Hub {
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Shard::default()),
         }));
+        let shared = Arc::downgrade(&hub.0);
+        hub.0.store.on_lost(move |topic, epoch| {
+            if let Some(shared) = shared.upgrade() {
+                Self(shared).lost(topic, epoch);
+            }
+        });
         let asked = hub.take_found();
         if !asked.is_empty() {
             let timers = hub.clone();
@@ -216,7 +224,7 @@ impl Hub {
     /// When the store could not forget them: they may be back after a restart.
     pub async fn delete(&self, name: &TopicName) -> Result<bool, store::Error> {
         if let Some(redis) = self.0.store.redis() {
-            return redis.reset(name, &topic::new_epoch()).await;
+            return redis.reset(name, &store::new_epoch()).await;
         }
         let Some(topic) = self.topic(name) else {
             return Ok(false);
@@ -242,6 +250,17 @@ impl Hub {
             result?;
         }
         Ok(had_events)
+    }
+
+    /// The store lost the events of a topic: it begins a new epoch, if it still has that one.
+    fn lost(&self, name: &TopicName, epoch: &Epoch) {
+        let _runtime = self.0.runtime.enter();
+        if let Some(topic) = self.topic(name)
+            && topic.lose(epoch)
+        {
+            self.fan_out(&topic);
+            self.forget_if_unused(&topic);
+        }
     }
 
     /// Puts the topics of the store into the map. Returns those that ever asked a question.
@@ -294,6 +313,11 @@ impl Hub {
     /// The store underneath.
     pub fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    /// Records by which a face knows its clients again after the process was killed.
+    pub fn resumes(&self) -> Resumes {
+        self.0.store.resumes()
     }
 
     fn shard(&self, name: &TopicName) -> &Shard {

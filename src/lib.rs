@@ -1,7 +1,9 @@
 //! tidings: a Socket.IO-compatible realtime gateway for the progress of jobs and sessions.
 
 pub mod app;
+pub mod auth;
 pub mod connection;
+pub mod document;
 pub mod drain;
 pub mod face;
 pub mod hub;

@@ -5,18 +5,25 @@
 //! Memory answers at once; SQLite takes jobs through a bounded queue (`Store::room`) and answers
 //! each when it is committed, in the order in which they were handed in.
 
+mod condition;
 mod config;
+pub mod documents;
 mod memory;
+mod metrics;
 mod receipts;
 mod record;
 mod redis;
+mod resumes;
 mod sqlite;
 
+pub use self::condition::Condition;
 pub use self::config::{Config, Durability, Kind, Sqlite as SqliteConfig};
 pub use self::memory::MemoryLog;
+pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
 pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
 pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Write};
+pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
 pub use self::sqlite::{Damaged, SqliteLog};
 
@@ -24,8 +31,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use self::config::Chosen;
+use uuid::Uuid;
+
 use self::sqlite::Sqlite;
-use crate::topic::{Event, Seq, TopicName};
+use crate::topic::{Epoch, Event, Seq, TopicName};
 
 /// Why the store refused an event.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -107,6 +116,7 @@ struct Shared {
     receipts: Receipts,
     sqlite: Option<Sqlite>,
     redis: Option<Redis>,
+    metrics: Metrics,
     promise: String,
 }
 
@@ -116,11 +126,12 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub fn open(config: Config) -> Result<Self, OpenError> {
+        let metrics = Metrics::default();
         let chosen = config.chosen()?;
         let (mut sqlite, mut redis) = (None, None);
         match chosen {
             Chosen::Memory => {}
-            Chosen::Sqlite(dir) => sqlite = Some(Sqlite::open(dir, &config)?),
+            Chosen::Sqlite(dir) => sqlite = Some(Sqlite::open(dir, &config, &metrics)?),
             Chosen::Redis(url) => redis = Some(Redis::open(&config, url)?),
         }
         let promise = match (&sqlite, &redis) {
@@ -139,6 +150,7 @@ impl Store {
             receipts,
             sqlite,
             redis,
+            metrics,
             promise,
         })))
     }
@@ -148,14 +160,39 @@ impl Store {
         &self.0.promise
     }
 
-    /// Whether it cannot take or give anything now.
-    pub fn is_away(&self) -> bool {
-        self.0.redis.as_ref().is_some_and(Redis::is_away)
+    /// Whether it can be written.
+    pub fn condition(&self) -> Condition {
+        match &self.0.redis {
+            Some(redis) => redis.condition(),
+            None => self.sqlite().map(Sqlite::condition).unwrap_or_default(),
+        }
     }
 
     /// Redis, if that is underneath: then the logs of this node are copies of what it watches.
     pub(crate) fn redis(&self) -> Option<&Redis> {
         self.0.redis.as_ref()
+    }
+
+    /// Sets who is told when events of a topic were lost while the process runs: the topic, and
+    /// the epoch that it had. Called by the writer, before anybody can read what is left.
+    pub(crate) fn on_lost(&self, told: impl Fn(&TopicName, &Epoch) + Send + Sync + 'static) {
+        if let Some(sqlite) = self.sqlite() {
+            sqlite.on_lost(Box::new(told));
+        }
+    }
+
+    /// The counters of the store.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Records by which somebody is known again after the process was killed.
+    pub fn resumes(&self) -> Resumes {
+        Resumes::new(self.clone())
+    }
+
+    fn sqlite(&self) -> Option<&Sqlite> {
+        self.0.sqlite.as_ref()
     }
 
     /// The log of a topic that is new.
@@ -350,4 +387,13 @@ impl Log {
             log.trimmed(trim, is_done);
         }
     }
+}
+
+/// Eight random characters: the chance that two incarnations of a topic share one is negligible.
+pub(crate) fn new_epoch() -> Epoch {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let bits = Uuid::now_v7().as_u128();
+    let digit = |n: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * n)) & 31).unwrap_or(0)]);
+    let text: String = (0..8).map(digit).collect();
+    Epoch::new(&text).expect("the alphabet is allowed in an epoch")
 }

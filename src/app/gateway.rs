@@ -14,6 +14,7 @@ use crate::app::config::Config;
 use crate::drain::Drain;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
+use crate::face::ws::{Desk, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::store::Store;
@@ -36,6 +37,10 @@ impl Gateway {
     /// When the address cannot be bound.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let wire_config = Arc::new(config.wire.clone());
+        anyhow::ensure!(
+            config.auth.mode == crate::auth::Mode::None,
+            "`auth.mode = \"token\"` is not enforced by every face yet: set it to \"none\""
+        );
         let listener = bind(wire_config.listen)?;
         let addr = listener.local_addr()?;
 
@@ -43,6 +48,7 @@ impl Gateway {
         let mut registry = Registry::default();
         let store = Store::open(config.store.clone())?;
         let store_promise = store.promise().to_owned();
+        store.metrics().register(&mut registry);
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
@@ -68,7 +74,14 @@ impl Gateway {
             http_metrics,
             Arc::new(registry),
         );
-        let router = http::routes(http, dashboard::routes());
+        let ws = Ws::new(
+            config.face.ws.clone(),
+            &config.wire,
+            Desk { hub: hub.clone() },
+            drain.clone(),
+            connections.clone(),
+        );
+        let router = http::routes(http, dashboard::routes().merge(ws.routes()));
 
         let faces = Arc::new((socketio.clone(), router));
         let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {

@@ -22,6 +22,16 @@ pub enum From {
     Since(Cursor),
 }
 
+impl From {
+    /// The place, if it is one that the subscriber names.
+    pub const fn cursor(&self) -> Option<&Cursor> {
+        match self {
+            Self::Since(cursor) => Some(cursor),
+            Self::Snapshot | Self::Oldest | Self::Head => None,
+        }
+    }
+}
+
 /// What a subscriber missed and cannot have any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
@@ -127,6 +137,26 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Whether everything after this place can still be read. Of a topic of which nobody has seen
+    /// anything (place 0) that is so as long as the log has its first event, whatever its epoch.
+    pub fn holds(&self, name: &TopicName, cursor: &Cursor) -> bool {
+        let Some(topic) = self.topic(name) else {
+            return cursor.seq == Seq::ZERO;
+        };
+        let state = topic.lock();
+        if !state.is_known() {
+            // It is told when it is known.
+            return true;
+        }
+        let oldest = Seq(state.log.oldest().0 - 1);
+        if cursor.seq == Seq::ZERO {
+            return oldest == Seq::ZERO;
+        }
+        cursor.epoch == state.epoch && (oldest..=state.head().seq).contains(&cursor.seq)
+    }
+}
+
 impl Seat {
     /// The topic.
     pub const fn topic(&self) -> &Arc<Topic> {
@@ -136,6 +166,12 @@ impl Seat {
     /// Counts that the subscriber was told of a gap after it had attached.
     pub(crate) fn count_gap(&self) {
         self.hub.0.metrics.gaps.inc();
+    }
+
+    /// Counts the events between two of its subscriber that follow each other: those that it was
+    /// not sent since a newer state stands for them.
+    pub(crate) fn count_left_out(&self, face: &'static str, events: u64) {
+        self.hub.0.metrics.left_out(face, events);
     }
 }
 

@@ -219,7 +219,7 @@ impl Hub {
         if self.open(name).await?.is_none() {
             return Err(WaitError::Unknown);
         }
-        let prepared = self.prepare(std::slice::from_ref(name)).await;
+        let prepared = self.prepare(&[(name.clone(), None)]).await;
         let _followed = prepared.map_err(|_| store::Error::Busy)?;
         let topic = self.topic(name).ok_or(WaitError::Unknown)?;
         let wait = wait.min(self.0.config.answer_wait_max);

@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hub::topic::{State, new_epoch};
+use crate::hub::topic::State;
 use crate::hub::{Hub, Shared, TooManyTopics, Topic};
-use crate::store::{self, News, Page, Redis};
+use crate::store::{self, News, Page, Redis, new_epoch};
 use crate::topic::{Cursor, Event, Seq, TopicName};
 
 /// Most news of a topic that are parked while its log is read.
@@ -138,20 +138,29 @@ impl Hub {
         }
     }
 
-    /// Follows topics, and waits until they are known here; not longer than a command may take,
-    /// since subscribers may as well attach to a topic that is not known yet.
+    /// Follows topics, and waits until they are known here up to the places that are named; not
+    /// longer than a command may take, since subscribers may as well attach to a topic that is not
+    /// known yet.
     ///
     /// # Errors
     /// When there are too many topics.
-    pub async fn prepare(&self, names: &[TopicName]) -> Result<Prepared, TooManyTopics> {
+    pub async fn prepare(
+        &self,
+        wanted: &[(TopicName, Option<Cursor>)],
+    ) -> Result<Prepared, TooManyTopics> {
         let mut pins = Vec::new();
         if let Some(redis) = self.0.store.redis() {
-            for name in names {
+            for (name, _) in wanted {
                 pins.push(self.pin(name)?);
             }
             let until = Instant::now() + redis.config().command_timeout;
-            for pin in &pins {
+            for (pin, (_, place)) in pins.iter().zip(wanted) {
                 pin.topic.known_by(until, redis).await;
+                if let Some(place) = place.as_ref().filter(|place| pin.topic.is_before(place)) {
+                    // Another node has seen more: the log tells how much more there is.
+                    self.read_on(&pin.topic);
+                    pin.topic.reached(place, until).await;
+                }
             }
         }
         Ok(Prepared { _pins: pins })
@@ -379,6 +388,11 @@ impl Topic {
     /// Whether readers may see it: always, unless it is a copy that was not read yet.
     pub(crate) fn is_known(&self) -> bool {
         self.peek().is_known()
+    }
+
+    fn is_before(&self, place: &Cursor) -> bool {
+        let head = self.head();
+        head.epoch == place.epoch && head.seq < place.seq
     }
 
     /// Waits until the copy is known; not when the log is away.

@@ -9,10 +9,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::hub::clarification::{self, AnswerError, Named};
-use crate::hub::topic::new_epoch;
 use crate::hub::{Answer, AppendError, Hub, Idempotency, Receipt, TopicFilter, TopicPage};
 use crate::hub::{TopicLine, append};
-use crate::store::{self, Appended, Given, Guard, Redis, Write};
+use crate::store::{self, Appended, Given, Guard, Redis, Write, new_epoch};
 use crate::topic::{
     Class, Cursor, Draft, Epoch, Event, Kind, Place, Seq, Status, TopicName, iso8601,
 };

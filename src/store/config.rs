@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::quantity::ByteSize;
 use crate::store::OpenError;
+use crate::store::documents;
 use crate::store::memory::Bounds;
 
 /// What the store may take.
@@ -29,10 +30,15 @@ pub struct Config {
     /// How long a receipt is kept.
     #[serde(with = "crate::quantity::duration")]
     pub receipt_age_max: Duration,
+    /// Most resumes (records of sessions that can be recovered after a restart); the oldest make
+    /// room.
+    pub resumes_max: usize,
     /// The durable store.
     pub sqlite: Sqlite,
     /// The store of many nodes.
     pub redis: crate::store::redis::config::Redis,
+    /// Libraries and their documents.
+    pub documents: documents::Config,
 }
 
 /// Which store it is.

@@ -17,6 +17,7 @@ mod follow;
 mod health;
 mod index;
 mod read;
+mod resumes;
 mod script;
 
 pub(crate) use self::append::{Appended, Guard, Write};
@@ -39,7 +40,7 @@ use self::follow::Follows;
 use self::health::Health;
 use self::script::{Script, Scripts};
 use crate::drain::Drain;
-use crate::store::{Config, Error, OpenError};
+use crate::store::{Condition, Config, Error, OpenError};
 use crate::topic::TopicName;
 
 /// What takes news in; called in their order, and must not block.
@@ -61,6 +62,7 @@ struct Shared {
     opened: Instant,
     follows: Mutex<Follows>,
     follows_changed: Notify,
+    kept: resumes::Kept,
     under_way: Semaphore,
     reads: Semaphore,
     waiters: OnceLock<mpsc::Sender<Waiter>>,
@@ -93,6 +95,7 @@ impl Redis {
             health: watch::Sender::new(Health::default()),
             follows: Mutex::default(),
             follows_changed: Notify::new(),
+            kept: resumes::Kept::new(),
             opened: Instant::now(),
             waiters: OnceLock::new(),
         })))
@@ -102,6 +105,7 @@ impl Redis {
     pub(crate) fn start(&self, drain: &Drain, on_news: &OnNews) {
         health::start(self, drain);
         follow::start(self, drain, on_news);
+        resumes::start(self, drain);
         if let Ack::Wait(replicas) = self.0.config.redis.ack {
             append::start_waiting(self, drain, replicas);
         }
@@ -110,6 +114,14 @@ impl Redis {
     /// Its name and promise, for the start-up line.
     pub(crate) fn promise(&self) -> String {
         format!("redis; acknowledged after {}", self.0.config.redis.ack)
+    }
+
+    /// Whether it can be used now.
+    pub(crate) fn condition(&self) -> Condition {
+        if self.is_away() {
+            return Condition::Away("redis cannot be reached".into());
+        }
+        Condition::Writable
     }
 
     /// Whether it cannot be used now.

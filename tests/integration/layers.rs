@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every part and its floor.
-const FLOORS: [(&str, u8); 13] = [
+const FLOORS: [(&str, u8); 14] = [
     ("app", 5),
     ("face", 4),
     ("connection", 3),
@@ -16,6 +16,7 @@ const FLOORS: [(&str, u8); 13] = [
     ("limit", 1),
     ("upstream", 1),
     ("topic", 0),
+    ("document", 0),
     ("drain", 0),
     ("quantity", 0),
 ];

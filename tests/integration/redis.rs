@@ -222,6 +222,7 @@ async fn the_log_is_trimmed_and_forgotten_as_configured() {
     let redis = Server::start(Keeping::Nothing);
     let settings = [
         "store.log_events_max=10",
+        "auth.revocations_max=5",
         "hub.ended_age_max=1s",
         "store.redis.verify_interval=100ms",
     ];

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::face::http;
 use crate::face::http::exchange;
 use crate::face::http::refusal::{Code, Refusal};
+use crate::store::Condition;
 
 /// The version of the gateway.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -26,11 +27,9 @@ pub(crate) async fn ready(State(state): State<http::State>) -> Result<&'static s
             "the gateway is shutting down: use another node",
         ));
     }
-    if state.hub().store().is_away() {
-        return Err(Refusal::new(
-            Code::StoreAway,
-            "the store is away: use another node, or come back",
-        ));
+    if let Condition::Away(why) = state.hub().store().condition() {
+        let detail = format!("the store cannot write: {why}");
+        return Err(Refusal::new(Code::StoreAway, detail));
     }
     Ok("ready\n")
 }
@@ -38,13 +37,14 @@ pub(crate) async fn ready(State(state): State<http::State>) -> Result<&'static s
 /// `GET /health`: how busy it is.
 pub(crate) async fn health(State(state): State<http::State>) -> Response {
     let (hub, store) = (state.hub(), state.hub().store());
+    let condition = store.condition();
     exchange::to_json(&json!({
         "status": if state.drain().is_draining() { "draining" } else { "ok" },
         "version": VERSION,
         "uptime_seconds": state.uptime().as_secs(),
         "topics": hub.metrics().topics(),
         "subscriptions": hub.metrics().subscriptions(),
-        "store": { "promise": store.promise(), "bytes": store.bytes() },
+        "store": { "promise": store.promise(), "bytes": store.bytes(), "state": condition.as_str() },
     }))
 }
 

@@ -68,7 +68,8 @@ pub(crate) async fn open(
         principal: None,
         transport: form.transport(),
     };
-    let _prepared = state.hub().prepare(std::slice::from_ref(&topic)).await?;
+    let wanted = [(topic.clone(), from.cursor().cloned())];
+    let _prepared = state.hub().prepare(&wanted).await?;
     let open = Open {
         feed: state.hub().follow(&topic, from, reader)?,
         form,

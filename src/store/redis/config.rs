@@ -41,6 +41,9 @@ pub struct Redis {
     /// How often a watched topic is compared with the log.
     #[serde(with = "crate::quantity::duration")]
     pub verify_interval: Duration,
+    /// How long a client that comes back is known when its node is gone.
+    #[serde(with = "crate::quantity::duration")]
+    pub resume_age_max: Duration,
     /// Most commands that are under way.
     pub commands_max: usize,
     /// Most news that wait to be taken in; beyond it topics are read from the log.

@@ -22,6 +22,8 @@ pub(super) struct Scripts {
     pub(super) reset: Script,
     pub(super) touch: Script,
     pub(super) introduce: Script,
+    pub(super) renew: Script,
+    pub(super) forget: Script,
 }
 
 impl Scripts {
@@ -32,6 +34,8 @@ impl Scripts {
             reset: Script::new(include_str!("reset.lua")),
             touch: Script::new(include_str!("touch.lua")),
             introduce: Script::new(include_str!("introduce.lua")),
+            renew: Script::new(include_str!("renew.lua")),
+            forget: Script::new(include_str!("forget.lua")),
         }
     }
 }

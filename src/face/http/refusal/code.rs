@@ -13,6 +13,7 @@ pub(crate) enum Code {
     ClarificationUnknown,
     MethodNotAllowed,
     NotAcceptable,
+    UpgradeRequired,
     KeyInFlight,
     ClarificationKnown,
     ClarificationAnswered,
@@ -53,6 +54,7 @@ impl Code {
             Self::ClarificationUnknown => "clarification_unknown",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable => "not_acceptable",
+            Self::UpgradeRequired => "upgrade_required",
             Self::KeyInFlight => "idempotency_key_in_flight",
             Self::ClarificationKnown => "clarification_known",
             Self::ClarificationAnswered => "clarification_answered",
@@ -93,6 +95,7 @@ impl Code {
             Self::ClarificationUnknown => "There is no such clarification",
             Self::MethodNotAllowed => "The path has no such method",
             Self::NotAcceptable => "There is no such representation",
+            Self::UpgradeRequired => "The path speaks WebSocket only",
             Self::KeyInFlight => "The same event is being published",
             Self::ClarificationKnown => "The clarification was asked already",
             Self::ClarificationAnswered => "The clarification was answered already",
@@ -132,6 +135,7 @@ impl Code {
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::KeyInFlight | Self::ClarificationKnown | Self::ClarificationAnswered => {
                 StatusCode::CONFLICT
             }
