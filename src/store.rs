@@ -22,7 +22,7 @@ pub use self::memory::MemoryLog;
 pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
 pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
-pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Write};
+pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Sign, Write};
 pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
 pub use self::sqlite::{Damaged, SqliteLog};
@@ -250,6 +250,11 @@ impl Store {
             Some((_, given)) => Claim::Done(given),
             None => claim,
         }
+    }
+
+    /// Most events of one topic.
+    pub fn log_events_max(&self) -> usize {
+        self.0.config.log_events_max
     }
 
     /// The bytes of all logs together.

@@ -8,19 +8,19 @@
 #[allow(dead_code, reason = "for dialects that join")]
 mod asks;
 mod config;
-#[allow(dead_code, reason = "for dialects that join")]
 mod dialect;
 mod driver;
 mod follows;
 mod job_progress;
 mod payload;
+mod progress_channel;
 mod socket;
 #[cfg(test)]
-#[allow(dead_code, reason = "for dialects that join")]
 mod transcript;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -52,11 +52,18 @@ struct Line {
 }
 
 /// Every dialect.
-const TABLE: [Line; 1] = [Line {
-    path: "/ws/{job_id}",
-    name: "job_progress",
-    begin: job_progress::begin,
-}];
+const TABLE: [Line; 2] = [
+    Line {
+        path: "/ws/{job_id}",
+        name: "job_progress",
+        begin: job_progress::begin,
+    },
+    Line {
+        path: "/progress/ws/{job_id}",
+        name: "progress_channel",
+        begin: progress_channel::begin,
+    },
+];
 
 /// What a client said in its handshake.
 #[derive(Debug, Clone)]
@@ -65,6 +72,8 @@ pub(crate) struct Opening {
     pub(crate) id: String,
     /// `?since=`, as it came.
     pub(crate) since: Option<String>,
+    /// `face.ws.heartbeat_interval`.
+    pub(crate) heartbeat_interval: Duration,
 }
 
 /// A handle to the face. Cheap to clone.
@@ -125,10 +134,7 @@ impl Ws {
             return refused::draining();
         }
         let token = query.remove("token");
-        let principal = match admit(request.headers(), token.as_deref()) {
-            Ok(principal) => principal,
-            Err(response) => return *response,
-        };
+        let principal = admit(request.headers(), token.as_deref());
         let (upgrade, response) = match Upgrade::accept::<_, Body>(&mut request) {
             Ok(accepted) => accepted,
             Err(error) => return refused::not_an_upgrade(&error.to_string()),
@@ -136,6 +142,7 @@ impl Ws {
         let opening = Opening {
             id: parts.into_iter().next().unwrap_or_default(),
             since: query.remove("since"),
+            heartbeat_interval: self.0.config.heartbeat_interval,
         };
         let reader = Reader {
             connection: ConnectionId::new().to_string(),
@@ -168,9 +175,8 @@ impl Ws {
     }
 }
 
-/// Who is at the door, or the refusal of the handshake. With `auth.mode = none` everybody is
-/// nobody in particular, and a token is taken and not looked at. Rights on topics are checked here
-/// as well, once there are any: this is the only way in.
-fn admit(_headers: &HeaderMap, _token: Option<&str>) -> Result<Option<String>, Box<Response>> {
-    Ok(None)
+/// Who is at the door. With `auth.mode = none` everybody is nobody in particular, and a token is
+/// taken and not looked at. This is the only way in: what refuses a handshake belongs here.
+const fn admit(_headers: &HeaderMap, _token: Option<&str>) -> Option<String> {
+    None
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::hub::topic::State;
 use crate::hub::{Hub, Shared, TooManyTopics, Topic};
 use crate::store::{self, News, Page, Redis, new_epoch};
-use crate::topic::{Cursor, Event, Seq, TopicName};
+use crate::topic::{Cursor, Event, Kind, Seq, TopicName};
 
 /// Most news of a topic that are parked while its log is read.
 const PARKED_MAX: usize = 4096;
@@ -230,7 +230,7 @@ impl Hub {
     }
 
     /// Sees to it that the copy is read up to what the log holds now.
-    fn read_on(&self, topic: &Arc<Topic>) {
+    pub(crate) fn read_on(&self, topic: &Arc<Topic>) {
         let Some(redis) = self.0.store.redis().cloned() else {
             return;
         };
@@ -303,8 +303,15 @@ impl Hub {
         if !questions.is_empty() {
             topic.clarified.notify_waiters();
         }
+        if topic.name().kind() == Kind::Job {
+            topic.clarified.notify_waiters();
+            self.watch_lease(topic);
+        }
         topic.moved.notify_waiters();
         self.fan_out(topic);
+        if topic.has_caps {
+            self.release_in_time(topic);
+        }
         taken
     }
 
@@ -314,8 +321,14 @@ impl Hub {
             topic.clarified.notify_waiters();
             self.expire_in_time(topic, event);
         }
+        if event.topic.kind() == Kind::Job {
+            self.see_to_job(topic, event);
+        }
         topic.moved.notify_waiters();
         self.fan_out(topic);
+        if topic.has_caps {
+            self.release_in_time(topic);
+        }
     }
 
     fn watch_questions(&self, topic: &Arc<Topic>) {
@@ -378,7 +391,7 @@ impl Hub {
         }
     }
 
-    fn copy_of(&self, name: &TopicName) -> Topic {
+    pub(crate) fn copy_of(&self, name: &TopicName) -> Topic {
         let Shared { config, store, .. } = &*self.0;
         Topic::new(name.clone(), config, store.log(name), true)
     }
@@ -454,7 +467,12 @@ impl State {
         self.log.copy(event);
         self.fold.apply(event);
         self.ring.push(Arc::clone(event));
+        if let Some(held) = &mut self.held {
+            held.take(event, &self.ring);
+        }
         self.tail = event.seq;
+        self.stage = self.fold.stage();
+        self.heard_at = Instant::now();
         self.touched_ms = event.timestamp_ms;
     }
 
@@ -480,6 +498,7 @@ impl State {
             self.begin_copy(page.epoch, before);
             let gone = page.kept.iter().filter(|event| event.seq <= before);
             gone.for_each(|event| self.fold.apply(event));
+            self.fold.own(page.owner);
         } else if self.epoch != page.epoch
             || first.is_some_and(|first| first > self.ring.head().next())
             || (first.is_none() && page.head > self.ring.head())

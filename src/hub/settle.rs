@@ -13,12 +13,13 @@
 use std::sync::{Arc, MutexGuard};
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::hub::topic::State;
 use crate::hub::{Hub, Topic};
 use crate::store::{self, Append, Fingerprint, Given, Job, ReceiptRow, Reservation, Room, Trim};
-use crate::topic::{Draft, Event, Place};
+use crate::topic::{Draft, Event, Kind, Place, Step};
 
 /// How it ended: the event is visible, or was refused.
 pub(crate) type Settled = Result<Arc<Event>, store::Error>;
@@ -86,11 +87,19 @@ impl Hub {
             claim,
             keyed,
         } = work;
-        let event = self.numbered(&state, draft);
+        let event = self.numbered(&mut state, draft);
+        if event.topic.kind() == Kind::Job {
+            let step = Step::of(&event.name, event.class);
+            state.stage = state.stage.moved(step, event.attempt);
+            state.heard_at = Instant::now();
+        }
         let Some(room) = room else {
             let shown = state.show(&event, None);
             if shown.is_ok() {
                 state.tail = event.seq;
+            } else {
+                state.stage = state.fold.stage();
+                state.claimed_for = None;
             }
             drop(state);
             return Submitted::Settled(shown.map(|()| {
@@ -103,7 +112,7 @@ impl Hub {
         };
         state.tail = event.seq;
         let State { log, fold, .. } = &mut *state;
-        let trim = log.trim(|| fold.snapshot()).map(Arc::new);
+        let trim = log.trim(|| fold.kept()).map(Arc::new);
         if let Some(id) = &claim {
             state.claims.insert(id.clone());
         }
@@ -139,7 +148,11 @@ impl Hub {
         Submitted::Sent(settled)
     }
 
-    fn numbered(&self, state: &State, draft: Draft) -> Arc<Event> {
+    fn numbered(&self, state: &mut State, mut draft: Draft) -> Arc<Event> {
+        // Every event says it, since the log may drop the one that said it first.
+        let known = state.fold.owner().or(state.claimed_for.as_ref());
+        draft.owner = known.cloned().or(draft.owner);
+        state.claimed_for.clone_from(&draft.owner);
         let class = draft
             .class
             .unwrap_or_else(|| self.0.config.classes.of(draft.name()));
@@ -179,6 +192,8 @@ impl Hub {
                 Err(_) if is_current && state.generation == generation => {
                     state.generation += 1;
                     state.tail = state.ring.head();
+                    state.stage = state.fold.stage();
+                    state.claimed_for = None;
                     result.map(|_| ())
                 }
                 _ => result.map(|_| ()),
@@ -204,7 +219,13 @@ impl Hub {
             topic.clarified.notify_waiters();
             self.expire_in_time(topic, event);
         }
+        if event.topic.kind() == Kind::Job {
+            self.see_to_job(topic, event);
+        }
         self.fan_out(topic);
+        if topic.has_caps {
+            self.release_in_time(topic);
+        }
     }
 }
 
@@ -214,6 +235,9 @@ impl State {
         self.log.append(event, offset)?;
         self.fold.apply(event);
         self.ring.push(Arc::clone(event));
+        if let Some(held) = &mut self.held {
+            held.take(event, &self.ring);
+        }
         self.touched_ms = event.timestamp_ms;
         Ok(())
     }

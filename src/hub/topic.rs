@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use crate::hub::cap::Held;
 use crate::hub::fanout::{Description, Subscriber};
 use crate::hub::follow::Following;
 use crate::hub::lane;
@@ -13,7 +15,8 @@ use crate::hub::seats::Seats;
 use crate::hub::{Config, TopicLine};
 use crate::store::{Log, new_epoch};
 use crate::topic::{
-    self, Cursor, Entry, Epoch, Event, Fold, Ring, Seq, Slice, Status, TopicName, iso8601,
+    self, Cursor, Entry, Epoch, Event, Fold, Job, Ring, Seq, Slice, Stage, Status, TopicName,
+    iso8601,
 };
 
 /// Most events that are read from the log at once.
@@ -23,7 +26,9 @@ const LOG_PAGE: usize = 64;
 pub struct Topic {
     name: TopicName,
     state: Mutex<State>,
-    /// Told whenever a question was asked or ended.
+    /// Whether states of some names are held for a while.
+    pub(crate) has_caps: bool,
+    /// Told whenever a question was asked or ended, or a job is to stop.
     pub(crate) clarified: Notify,
     /// Told whenever a copy has grown.
     pub(crate) moved: Notify,
@@ -37,11 +42,20 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// The ids of questions about which an event is on its way.
     pub(crate) claims: HashSet<String>,
+    /// Where the job stands after what is on its way; level with the fold when nothing is.
+    pub(crate) stage: Stage,
+    /// When its worker was last heard of, on this node.
+    pub(crate) heard_at: Instant,
+    /// Whether somebody waits for the end of the lease.
+    pub(crate) is_lease_watched: bool,
     pub(crate) ring: Ring,
     pub(crate) fold: Fold,
+    pub(crate) held: Option<Box<Held>>,
     pub(crate) log: Log,
     pub(crate) seats: Seats,
     pub(crate) touched_ms: i64,
+    /// The owner that an event on its way has claimed the topic for.
+    pub(crate) claimed_for: Option<Arc<str>>,
     /// Whether a pump is walking the seats.
     pub(crate) is_pumping: bool,
     /// How it stands, if this is a copy of a log that is elsewhere.
@@ -102,6 +116,7 @@ impl Topic {
         Self {
             name,
             state: Mutex::new(state),
+            has_caps: !config.rate_caps.is_empty(),
             clarified: Notify::new(),
             moved: Notify::new(),
         }
@@ -115,6 +130,11 @@ impl Topic {
     /// The place of the newest event.
     pub fn head(&self) -> Cursor {
         self.peek().head()
+    }
+
+    /// The user whose topic it is, once an event has said so.
+    pub fn owner(&self) -> Option<Arc<str>> {
+        self.lock().fold.owner().cloned()
     }
 
     /// How many subscribers it has on this node.
@@ -155,6 +175,8 @@ impl Topic {
         if cursor.epoch != state.epoch || cursor.seq > state.ring.head() {
             return Read::Gap;
         }
+        let before_held = state.visible().0.saturating_sub(cursor.seq.0);
+        let max = max.min(usize::try_from(before_held).unwrap_or(max));
         if state.ring.after(cursor.seq, max, out) == Slice::Here {
             return Read::Entries;
         }
@@ -185,6 +207,13 @@ impl Topic {
                 .collect(),
             terminal: fold.terminal().cloned(),
         }
+    }
+
+    /// The job, and the place up to which its events are told in it; nothing if none of them is a
+    /// step.
+    pub fn job(&self) -> Option<(Job, Cursor)> {
+        let state = self.lock();
+        state.fold.job().map(|job| (job.clone(), state.head()))
     }
 
     /// What a joiner is sent, in log order, with the place where reading goes on.
@@ -307,7 +336,8 @@ impl Topic {
             Status::Completed | Status::Failed => config.ended_age_max,
         };
         let age_ms = u128::try_from(now_ms - state.touched_ms).unwrap_or(0);
-        state.following.is_none() && state.seats.len() == 0 && age_ms > age_max.as_millis()
+        let is_kept = state.following.is_some() || self.name.as_str() == topic::REVOCATIONS;
+        !is_kept && state.seats.len() == 0 && age_ms > age_max.as_millis()
     }
 
     /// Marks the topic as out of the map if it holds no event and has no subscriber.
@@ -338,11 +368,22 @@ impl State {
             tail: head,
             generation: 0,
             claims: HashSet::new(),
+            stage: Stage::default(),
+            heard_at: Instant::now(),
+            is_lease_watched: false,
             ring: Ring::new(head, bounds.ring_events_max, bounds.ring_bytes_max),
             fold: Fold::new(bounds.fold),
+            held: (!config.rate_caps.is_empty()).then(|| {
+                Box::new(Held::new(
+                    &config.rate_caps,
+                    head,
+                    bounds.ring_events_max / 2,
+                ))
+            }),
             log,
             seats: Seats::default(),
             touched_ms,
+            claimed_for: None,
             is_pumping: false,
             following: None,
             is_retired: false,
@@ -356,12 +397,17 @@ impl State {
         self.tail = Seq::ZERO;
         self.generation += 1;
         self.claims.clear();
+        self.stage = Stage::default();
+        self.claimed_for = None;
         self.ring = Ring::new(
             Seq::ZERO,
             self.bounds.ring_events_max,
             self.bounds.ring_bytes_max,
         );
         self.fold = Fold::new(self.bounds.fold);
+        if let Some(held) = &mut self.held {
+            held.renew(Seq::ZERO);
+        }
         self.log = self.log.anew();
         self.touched_ms = jiff::Timestamp::now().as_millisecond();
     }
@@ -376,6 +422,9 @@ impl State {
             self.bounds.ring_events_max,
             self.bounds.ring_bytes_max,
         );
+        if let Some(held) = &mut self.held {
+            held.renew(before);
+        }
         self.log = self.log.copy_from(before);
     }
 
@@ -391,7 +440,12 @@ impl State {
     /// Reads what the store has of the topic. If that is damaged, a new epoch begins.
     fn read_found(&mut self) {
         match self.log.read_found() {
-            Ok(events) => events.iter().for_each(|event| self.fold.apply(event)),
+            Ok(events) => {
+                for event in &events {
+                    self.fold.apply(event);
+                }
+                self.stage = self.fold.stage();
+            }
             Err(_) => self.renew(),
         }
     }

@@ -23,7 +23,7 @@ mod script;
 pub(crate) use self::append::{Appended, Guard, Write};
 pub(crate) use self::follow::News;
 pub(crate) use self::index::Listed;
-pub(crate) use self::read::Page;
+pub(crate) use self::read::{Page, Sign};
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 

@@ -12,4 +12,5 @@ mod rooms;
 mod slow;
 mod sockets;
 mod stores;
+mod verify;
 mod wire;

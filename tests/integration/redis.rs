@@ -297,3 +297,28 @@ async fn nobody_watching_leaves_nothing_on_the_node() {
 fn is_refused(status: u16, answer: &Value) -> bool {
     status == 503 && answer["code"] == "store_away"
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_steps_of_a_job_exclude_each_other_on_all_nodes() {
+    let redis = Server::start(Keeping::Nothing);
+    let (one, two) = (Node::start(&redis.url()), Node::start(&redis.url()));
+    one.until_ready(true).await;
+    two.until_ready(true).await;
+    let (status, job) = one.post("/v1/jobs", &json!({"id": "j"})).await;
+    assert!(status < 300, "{job}");
+    assert_eq!(two.post("/v1/jobs/j/started", &json!({})).await.0, 200);
+    let steps = (0..6).map(async |n| {
+        let node = if n % 2 == 0 { &one } else { &two };
+        let step = if n % 3 == 0 { "completed" } else { "failed" };
+        node.post(&format!("/v1/jobs/j/{step}"), &json!({})).await
+    });
+    let ended = futures_util::future::join_all(steps).await;
+    let done = ended.iter().filter(|(status, _)| *status == 200).count();
+    assert_eq!(done, 1, "{ended:?}");
+    for (status, answer) in ended.iter().filter(|(status, _)| *status != 200) {
+        assert_eq!(*status, 409, "{answer}");
+    }
+    assert_eq!(two.get("/v1/jobs/j").await.1, one.get("/v1/jobs/j").await.1);
+    let (_, page) = two.get("/v1/jobs").await;
+    assert_eq!(page["jobs"].as_array().unwrap().len(), 1);
+}

@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::code::Code;
 
-use crate::hub::{AnswerError, AppendError, AttachError, TooManyTopics, WaitError};
+use crate::hub::{AnswerError, AppendError, AttachError, JobError, TooManyTopics, WaitError};
 use crate::store;
-use crate::topic::{CursorError, DraftError, EventNameError, TopicNameError};
+use crate::topic::{CursorError, DraftError, EventNameError, Forbidden, TopicNameError};
 
 /// A request that is refused, and why.
 #[derive(Debug, Clone)]
@@ -137,7 +137,7 @@ impl From<DraftError> for Refusal {
     fn from(error: DraftError) -> Self {
         let code = match error {
             DraftError::Payload(_) | DraftError::Contradiction { .. } => Code::PayloadInvalid,
-            DraftError::Key(_) => Code::Shape,
+            DraftError::Key(_) | DraftError::Owner => Code::Shape,
             DraftError::Question => Code::ClarificationInvalid,
         };
         Self::new(code, error.to_string())
@@ -173,8 +173,25 @@ impl From<AppendError> for Refusal {
             AppendError::KeyInFlight => Code::KeyInFlight,
             AppendError::AskedAlready(_) => Code::ClarificationKnown,
             AppendError::BadQuestion(_) => Code::ClarificationInvalid,
+            AppendError::Forbidden(forbidden) => return forbidden.into(),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<Forbidden> for Refusal {
+    fn from(forbidden: Forbidden) -> Self {
+        Self::new(Code::JobState, forbidden.to_string()).with("state", forbidden.state())
+    }
+}
+
+impl From<JobError> for Refusal {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Unknown => Self::new(Code::JobUnknown, error.to_string()),
+            JobError::Forbidden(forbidden) => forbidden.into(),
+            JobError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -6,11 +6,11 @@
 --      6 field of the snapshot or '', 7 status after the event or ''
 --      8 field that must not be there or '', 9 epoch that must hold or '', 10 head that must hold or ''
 --      11 fingerprint or '', 12 age of a receipt (ms), 13 most events, 14 most bytes
---      15 age of the topic (ms), 16 now (ms), 17 most fields, 18 id of the event, 19 deadline (us) or ''
-if ARGV[19] ~= '' then
-  local time = redis.call('TIME')
-  if time[1] * 1000000 + time[2] > tonumber(ARGV[19]) then return {'late'} end
-end
+--      20 owner or ''
+--      15 age of the topic (ms), 16 now (ms), 17 most fields, 18 id of the event, 19 deadline (us)
+local time = redis.call('TIME')
+local heard = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+if time[1] * 1000000 + time[2] > tonumber(ARGV[19]) then return {'late'} end
 if ARGV[11] ~= '' then
   local given = redis.call('GET', KEYS[4])
   if given then return {'again', given} end
@@ -25,7 +25,7 @@ if epoch and gen ~= ARGV[2] then
   kept_at = 0
 end
 if is_new then
-  redis.call('DEL', KEYS[2], KEYS[3])
+  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
   epoch, seq, bytes, kept_at = ARGV[3], 0, 0, 0
 end
 local head = string.format('%.0f', seq)
@@ -66,7 +66,8 @@ while over > 0 or bytes > tonumber(ARGV[14]) do
   redis.call('XTRIM', KEYS[2], 'MINID', after .. '-0')
 end
 
-redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', head, 'gen', ARGV[2], 'bytes', bytes, 'at', ARGV[16])
+redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', head, 'gen', ARGV[2], 'bytes', bytes, 'at', ARGV[16], 'heard', heard)
+if ARGV[20] ~= '' then redis.call('HSETNX', KEYS[1], 'owner', ARGV[20]) end
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'status', ARGV[7]) end
 local now, age = tonumber(ARGV[16]), tonumber(ARGV[15])
 if ARGV[7] ~= '' or now < kept_at or now - kept_at > age / 16 or seq == 1 or ARGV[6] ~= '' then

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::drain::Drain;
 use crate::store::redis::{Answer, Redis, argument, number, text};
 use crate::store::{Error, Fingerprint, Given, record};
-use crate::topic::{Class, Epoch, Event, Payload, Seq, Status};
+use crate::topic::{Class, Cursor, Epoch, Event, Payload, Seq, Status};
 
 /// How often an append is tried again when another node knew of a newer generation.
 const TRIES: usize = 3;
@@ -41,6 +41,10 @@ pub(crate) enum Guard {
     Absent(String),
     /// The snapshot has no such field, and the epoch is this one.
     AbsentIn(Epoch, String),
+    /// This is the newest event.
+    Head(Cursor),
+    /// The topic holds no event.
+    Empty,
 }
 
 /// What came of it.
@@ -107,10 +111,12 @@ impl Redis {
             Some((key, print)) => (hex(print), self.receipt_key(event, key)),
         };
         keys.push(receipt_key);
-        let (absent, epoch) = match &write.guard {
-            None => ("", ""),
-            Some(Guard::Absent(field)) => (field.as_str(), ""),
-            Some(Guard::AbsentIn(epoch, field)) => (field.as_str(), epoch.as_str()),
+        let (absent, epoch, head) = match &write.guard {
+            None => ("", "", None),
+            Some(Guard::Absent(field)) => (field.as_str(), "", None),
+            Some(Guard::AbsentIn(epoch, field)) => (field.as_str(), epoch.as_str(), None),
+            Some(Guard::Head(head)) => ("", head.epoch.as_str(), Some(head.seq)),
+            Some(Guard::Empty) => ("", "", Some(Seq::ZERO)),
         };
         let status = match event.class {
             Class::Terminal => Status::after(&event.name).as_str(),
@@ -127,7 +133,7 @@ impl Redis {
             argument(status),
             argument(absent),
             argument(epoch),
-            argument(""),
+            argument(head.map_or(String::new(), |head| head.to_string())),
             argument(print),
             argument(config.receipt_age_max.as_millis()),
             argument(config.log_events_max),
@@ -137,6 +143,7 @@ impl Redis {
             argument(write.fields_max),
             argument(event.id),
             argument(self.deadline_us()),
+            argument(event.owner.as_deref().unwrap_or("")),
         ];
         Ok((keys, args))
     }

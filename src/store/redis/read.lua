@@ -28,4 +28,5 @@ if ARGV[5] ~= epoch then
   from = '-'
   kept = redis.call('HVALS', KEYS[3])
 end
-return {'here', epoch, head, kept, redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', ARGV[7])}
+local owner = redis.call('HGET', KEYS[1], 'owner') or ''
+return {'here', epoch, head, owner, kept, redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', ARGV[7])}

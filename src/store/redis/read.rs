@@ -18,6 +18,8 @@ pub(crate) struct Page {
     pub(crate) epoch: Epoch,
     /// The newest number at the time.
     pub(crate) head: Seq,
+    /// Whose topic it is.
+    pub(crate) owner: Option<Arc<str>>,
     /// Whether the reader begins anew: its epoch is over, or it had none.
     pub(crate) is_whole: bool,
     /// What late joiners need though it may have left the log, in order; only with `is_whole`.
@@ -119,6 +121,38 @@ impl Redis {
     }
 }
 
+impl Redis {
+    /// How long ago the last sign of life of a topic's worker was; with `is_now` this is one.
+    ///
+    /// # Errors
+    /// While Redis is away.
+    pub(crate) async fn heard(
+        &self,
+        topic: &TopicName,
+        sign: Sign,
+    ) -> Result<Option<Duration>, Error> {
+        self.generation()?;
+        let script = &self.0.scripts.hear;
+        let args = vec![argument(match sign {
+            Sign::Given => "1",
+            Sign::AskedFor => "0",
+        })];
+        let keys = vec![self.meta_key(topic)];
+        let Answer::Told(_, mut told) = self.run(script, keys, args).await? else {
+            return Err(Error::Away);
+        };
+        let ago_ms = told.next().map(text).and_then(|text| text.parse().ok());
+        Ok(ago_ms.map(Duration::from_millis))
+    }
+}
+
+/// Whether a sign of life is given, or only asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sign {
+    Given,
+    AskedFor,
+}
+
 fn page(
     topic: &TopicName,
     after: Option<&Cursor>,
@@ -136,6 +170,7 @@ fn page(
         };
         record::decode(&place, bytes)
     };
+    let owner = told.next()?.into_string().filter(|owner| !owner.is_empty());
     let mut kept = Vec::new();
     for value in told.next()?.into_array() {
         let bytes = value.into_bytes()?;
@@ -160,6 +195,7 @@ fn page(
     Some(Page {
         epoch,
         head,
+        owner: owner.map(Into::into),
         is_whole,
         kept,
         events,

@@ -7,6 +7,6 @@ if not meta[1] then return {'none'} end
 if ARGV[5] ~= '' and ARGV[5] ~= meta[1] then return {'none'} end
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'seq', 0, 'gen', ARGV[2], 'bytes', 0, 'at', ARGV[4])
-redis.call('HDEL', KEYS[1], 'status', 'kept_at')
+redis.call('HDEL', KEYS[1], 'status', 'kept_at', 'owner', 'heard')
 redis.call('SPUBLISH', ARGV[1], ARGV[3] .. ':0:')
 return {meta[2] == '0' and 'empty' or 'done'}

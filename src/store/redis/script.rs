@@ -22,6 +22,7 @@ pub(super) struct Scripts {
     pub(super) reset: Script,
     pub(super) touch: Script,
     pub(super) introduce: Script,
+    pub(super) hear: Script,
     pub(super) renew: Script,
     pub(super) forget: Script,
 }
@@ -34,6 +35,7 @@ impl Scripts {
             reset: Script::new(include_str!("reset.lua")),
             touch: Script::new(include_str!("touch.lua")),
             introduce: Script::new(include_str!("introduce.lua")),
+            hear: Script::new(include_str!("hear.lua")),
             renew: Script::new(include_str!("renew.lua")),
             forget: Script::new(include_str!("forget.lua")),
         }

@@ -18,6 +18,8 @@ pub(crate) enum Code {
     ClarificationKnown,
     ClarificationAnswered,
     ClarificationExpired,
+    JobUnknown,
+    JobState,
     Gap,
     BodyTooLarge,
     PayloadTooLarge,
@@ -59,6 +61,8 @@ impl Code {
             Self::ClarificationKnown => "clarification_known",
             Self::ClarificationAnswered => "clarification_answered",
             Self::ClarificationExpired => "clarification_expired",
+            Self::JobUnknown => "job_unknown",
+            Self::JobState => "job_state",
             Self::Gap => "gap",
             Self::BodyTooLarge => "body_too_large",
             Self::PayloadTooLarge => "payload_too_large",
@@ -100,6 +104,8 @@ impl Code {
             Self::ClarificationKnown => "The clarification was asked already",
             Self::ClarificationAnswered => "The clarification was answered already",
             Self::ClarificationExpired => "The clarification has expired",
+            Self::JobUnknown => "There is no such job",
+            Self::JobState => "The job is not in a state for this",
             Self::Gap => "What follows the cursor is gone",
             Self::BodyTooLarge => "The body is too large",
             Self::PayloadTooLarge => "The payload is too large",
@@ -130,15 +136,17 @@ impl Code {
         match self {
             Self::NotJson | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::PathUnknown | Self::TopicUnknown | Self::ClarificationUnknown => {
-                StatusCode::NOT_FOUND
-            }
+            Self::PathUnknown
+            | Self::TopicUnknown
+            | Self::ClarificationUnknown
+            | Self::JobUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::KeyInFlight | Self::ClarificationKnown | Self::ClarificationAnswered => {
-                StatusCode::CONFLICT
-            }
+            Self::KeyInFlight
+            | Self::ClarificationKnown
+            | Self::ClarificationAnswered
+            | Self::JobState => StatusCode::CONFLICT,
             Self::ClarificationExpired | Self::Gap => StatusCode::GONE,
             Self::BodyTooLarge | Self::PayloadTooLarge | Self::BatchTooLong => {
                 StatusCode::PAYLOAD_TOO_LARGE
