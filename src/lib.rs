@@ -8,6 +8,7 @@ pub mod drain;
 pub mod face;
 pub mod hub;
 pub mod limit;
+pub mod producer;
 pub mod quantity;
 pub mod store;
 pub mod topic;

@@ -23,17 +23,20 @@ pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
 pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
 pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Sign, Write};
+pub use self::redis::{Heard, Intake, Lease};
 pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
 pub use self::sqlite::{Damaged, SqliteLog};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use self::config::Chosen;
 use uuid::Uuid;
 
 use self::sqlite::Sqlite;
+use crate::drain::Drain;
 use crate::topic::{Epoch, Event, Seq, TopicName};
 
 /// Why the store refused an event.
@@ -166,6 +169,23 @@ impl Store {
             Some(redis) => redis.condition(),
             None => self.sqlite().map(Sqlite::condition).unwrap_or_default(),
         }
+    }
+
+    /// What others publish in Redis on channels of these patterns, and whether this node is the one
+    /// that acts on it; nothing without Redis.
+    pub fn intake(
+        &self,
+        patterns: Vec<String>,
+        (lease_age, drain): (Duration, &Drain),
+    ) -> Option<(Intake, Lease)> {
+        let redis = self.0.redis.as_ref()?;
+        let lease = redis.lease("bridges", lease_age, drain);
+        Some((redis.intake(patterns), lease))
+    }
+
+    /// Whether other nodes, and whoever else uses Redis, work on the same topics.
+    pub fn is_shared(&self) -> bool {
+        self.0.redis.is_some()
     }
 
     /// Redis, if that is underneath: then the logs of this node are copies of what it watches.

@@ -46,6 +46,8 @@ pub struct Config {
     pub store: crate::store::Config,
     /// Topics, fan-out and questions.
     pub hub: crate::hub::Config,
+    /// Producers that live in the process.
+    pub producer: crate::producer::Config,
     /// What clients see.
     pub face: Faces,
     /// The applications behind the gateway.

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -20,7 +21,7 @@ use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::store::Store;
 use crate::wire::{self, Deadline, Outboxes};
-use crate::{connection, hub};
+use crate::{connection, hub, producer};
 
 /// A gateway that listens.
 pub struct Gateway {
@@ -67,6 +68,7 @@ impl Gateway {
             floor,
             &connections,
         );
+        bridge(config, (&hub, &drain), &socketio, &mut registry);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
         let http = http::State::new(
@@ -159,6 +161,32 @@ fn sockets(config: &Config, hub: &Hub, drain: &Drain, connections: connection::M
     let desk = Desk { hub: hub.clone() };
     let (face, wire) = (config.face.ws.clone(), &config.wire);
     Ws::new(face, wire, desk, drain.clone(), connections)
+}
+
+/// Lets other people's emitters in.
+fn bridge(
+    config: &Config,
+    (hub, drain): (&Hub, &Drain),
+    socketio: &SocketIo,
+    registry: &mut Registry,
+) {
+    /// Most actions that wait for the sockets of this node.
+    const ACTIONS_MAX: usize = 1024;
+    let metrics = producer::Metrics::register(registry);
+    let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
+    producer::start(&config.producer, (hub, drain), &metrics, sender);
+    let (socketio, until) = (socketio.clone(), drain.clone());
+    drain.spawn(async move {
+        loop {
+            tokio::select! {
+                action = actions.recv() => match action {
+                    Some(action) => socketio.act(action).await,
+                    None => return,
+                },
+                () = until.doors_closed() => return,
+            }
+        }
+    });
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.

@@ -15,6 +15,7 @@ mod leaving;
 mod link;
 mod messages;
 mod namespaces;
+mod operations;
 mod packets;
 mod polling;
 mod probe;

@@ -16,6 +16,7 @@ pub(crate) mod config;
 mod follow;
 mod health;
 mod index;
+mod intake;
 mod read;
 mod resumes;
 mod script;
@@ -23,6 +24,7 @@ mod script;
 pub(crate) use self::append::{Appended, Guard, Write};
 pub(crate) use self::follow::News;
 pub(crate) use self::index::Listed;
+pub use self::intake::{Heard, Intake, Lease};
 pub(crate) use self::read::{Page, Sign};
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};

@@ -12,6 +12,7 @@ use crate::connection::{CloseReason, Metrics};
 use crate::face::socketio::argument;
 use crate::face::socketio::link::{Direct, Link, Parting};
 use crate::face::socketio::messages;
+use crate::face::socketio::operations;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
 use crate::face::socketio::subscribing;
@@ -25,7 +26,7 @@ const FACE: &str = "socketio";
 /// The engine lost the link of its session; it cannot happen to a session that came by the shim.
 #[derive(Debug, thiserror::Error)]
 #[error("the session is not known")]
-struct NoLink;
+pub(crate) struct NoLink;
 
 /// Opens `/` and `/producers`.
 pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) {
@@ -46,7 +47,7 @@ fn nothing_more() -> Ready<()> {
     ready(())
 }
 
-fn link_of(socket: &SocketRef) -> Result<Arc<Link>, NoLink> {
+pub(crate) fn link_of(socket: &SocketRef) -> Result<Arc<Link>, NoLink> {
     socket
         .req_parts()
         .extensions
@@ -95,6 +96,10 @@ async fn join_main(
         "unsubscribe" => What::Unsubscribe,
         other => What::Unknown(other.to_owned()),
     });
+    if desk.hub.store().is_shared() {
+        // Other emitters may mean it by its id.
+        socket.join(operations::own_room(id.as_str()));
+    }
     metrics.opened(FACE);
     tracing::debug!(connection = %id, "connected");
     let (left, metrics) = (Arc::downgrade(&link), metrics.clone());

@@ -404,22 +404,26 @@ fn disconnected() -> Problem {
     Problem::new("disconnected", "the connection was closed".to_owned())
 }
 
-fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
+/// Takes a topic from a connection, without a word to its client. Its seat is free afterwards.
+pub(crate) fn take_away(link: &Arc<Link>, topic: &TopicName) {
     let left = {
         let mut state = link.lock();
         let found = state
             .subscriptions
             .iter()
-            .position(|known| *known.topic() == wish.topic);
+            .position(|known| known.topic() == topic);
         if let Some(resumable) = &mut state.resumable {
-            resumable.unsubscribe(&wish.topic);
+            resumable.unsubscribe(topic);
         }
         found.map(|at| state.subscriptions.swap_remove(at))
     };
-    // Its seat is free before the client is told so.
     if let Some(left) = left {
         left.end();
     }
+}
+
+fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
+    take_away(link, &wish.topic);
     link.answer(messages::unsubscribed(
         &wish.session,
         &wish.topic,

@@ -37,6 +37,11 @@ impl Kept {
         }
     }
 
+    /// This node, among those that share the prefix.
+    pub(super) const fn node(&self) -> Uuid {
+        self.node
+    }
+
     fn renewed(&self) -> MutexGuard<'_, HashMap<Box<str>, Instant>> {
         self.renewed.lock().expect("no holder of the list panics")
     }

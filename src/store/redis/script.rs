@@ -23,6 +23,7 @@ pub(super) struct Scripts {
     pub(super) touch: Script,
     pub(super) introduce: Script,
     pub(super) hear: Script,
+    pub(super) lease: Script,
     pub(super) renew: Script,
     pub(super) forget: Script,
 }
@@ -36,6 +37,7 @@ impl Scripts {
             touch: Script::new(include_str!("touch.lua")),
             introduce: Script::new(include_str!("introduce.lua")),
             hear: Script::new(include_str!("hear.lua")),
+            lease: Script::new(include_str!("lease.lua")),
             renew: Script::new(include_str!("renew.lua")),
             forget: Script::new(include_str!("forget.lua")),
         }

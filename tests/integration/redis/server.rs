@@ -1,5 +1,6 @@
 //! A redis-server of one's own: a process on a free port, with a directory that goes with it.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -85,6 +86,18 @@ impl Server {
             .output()
             .unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Publishes bytes on a channel.
+    pub(crate) fn publish(&self, channel: &str, data: &[u8]) {
+        let mut child = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string(), "-x", "publish", channel])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(data).unwrap();
+        assert!(child.wait().unwrap().success());
     }
 
     fn answers(&self) {
