@@ -193,7 +193,8 @@ impl Hub {
         Ok(Arc::clone(topic))
     }
 
-    /// A page of up to `limit` topics that hold events, or have subscribers on this node.
+    /// A page of up to `limit` topics that hold events, or have subscribers on this node, of those
+    /// that `is_shown` says may be seen, by name and owner.
     ///
     /// # Errors
     /// While the store is away.
@@ -201,14 +202,20 @@ impl Hub {
         &self,
         filter: &TopicFilter,
         limit: usize,
+        is_shown: impl Fn(&TopicName, Option<&str>) -> bool,
     ) -> Result<TopicPage, store::Error> {
         match self.0.store.redis() {
-            Some(redis) => self.topics_in(redis, filter, limit).await,
-            None => Ok(self.topics_here(filter, limit)),
+            Some(redis) => self.topics_in(redis, filter, limit, is_shown).await,
+            None => Ok(self.topics_here(filter, limit, is_shown)),
         }
     }
 
-    fn topics_here(&self, filter: &TopicFilter, limit: usize) -> TopicPage {
+    fn topics_here(
+        &self,
+        filter: &TopicFilter,
+        limit: usize,
+        is_shown: impl Fn(&TopicName, Option<&str>) -> bool,
+    ) -> TopicPage {
         let wanted = |topic: &Topic| {
             let name = topic.name();
             filter.kind.is_none_or(|kind| kind == name.kind())
@@ -227,6 +234,10 @@ impl Hub {
             topics.extend(shard.values().filter(|topic| wanted(topic)).cloned());
         }
         topics.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        let shown = topics
+            .into_iter()
+            .filter(|topic| is_shown(topic.name(), topic.owner().as_deref()));
+        let mut topics: Vec<Arc<Topic>> = shown.take(limit.saturating_add(1)).collect();
         let more = topics.len() > limit;
         topics.truncate(limit);
         let topics = topics.iter().map(|topic| topic.line()).collect();

@@ -17,7 +17,7 @@ mod resumes;
 mod sqlite;
 
 pub use self::condition::Condition;
-pub use self::config::{Config, Durability, Kind, Sqlite as SqliteConfig};
+pub use self::config::{Chosen, Config, Durability, Sqlite as SqliteConfig};
 pub use self::memory::MemoryLog;
 pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use self::config::Chosen;
+use self::config::Opening;
 use uuid::Uuid;
 
 use self::sqlite::Sqlite;
@@ -130,12 +130,13 @@ impl Store {
     /// [`OpenError`].
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let metrics = Metrics::default();
+        metrics.is_writable.set(1);
         let chosen = config.chosen()?;
         let (mut sqlite, mut redis) = (None, None);
         match chosen {
-            Chosen::Memory => {}
-            Chosen::Sqlite(dir) => sqlite = Some(Sqlite::open(dir, &config, &metrics)?),
-            Chosen::Redis(url) => redis = Some(Redis::open(&config, url)?),
+            Opening::Memory => {}
+            Opening::Sqlite(dir) => sqlite = Some(Sqlite::open(dir, &config, &metrics)?),
+            Opening::Redis(url) => redis = Some(Redis::open(&config, url)?),
         }
         let promise = match (&sqlite, &redis) {
             (Some(sqlite), _) => format!(
@@ -220,7 +221,7 @@ impl Store {
         match &self.0.sqlite {
             Some(sqlite) => Log::Sqlite(SqliteLog::new(sqlite.clone(), topic.clone(), None)),
             None => Log::Memory(MemoryLog::new(
-                self.0.config.bounds(),
+                self.0.config.bounds(topic.kind()),
                 Arc::clone(&self.0.bytes),
             )),
         }

@@ -13,15 +13,20 @@ use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
+use crate::auth::{self, Auth, Origins};
+use crate::connection::Door;
 use crate::drain::Drain;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
-use crate::face::ws::{Desk, Ws};
+use crate::face::ws::Ws;
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
+use crate::limit::{self, Limits};
+use crate::producer::bridges;
+use crate::producer::scan::Scans;
 use crate::store::Store;
 use crate::wire::{self, Deadline, Outboxes};
-use crate::{connection, hub, producer};
+use crate::{connection, hub};
 
 /// A gateway that listens.
 pub struct Gateway {
@@ -30,6 +35,7 @@ pub struct Gateway {
     drain_config: crate::drain::Config,
     socketio: SocketIo,
     http: http::Metrics,
+    connections: connection::Metrics,
     store_promise: String,
 }
 
@@ -40,10 +46,6 @@ impl Gateway {
     /// When the address cannot be bound.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let wire_config = Arc::new(config.wire.clone());
-        anyhow::ensure!(
-            config.auth.mode == crate::auth::Mode::None,
-            "`auth.mode = \"token\"` is not enforced by every face yet: set it to \"none\""
-        );
         let listener = bind(wire_config.listen)?;
         let addr = listener.local_addr()?;
 
@@ -54,6 +56,10 @@ impl Gateway {
         store.metrics().register(&mut registry);
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
+        let door = door(config, &hub, &mut registry)?;
+        if door.auth().needs_credential() || door.auth().keys().is_some() {
+            door.follow_revocations(&drain)?;
+        }
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
         let listener_metrics = wire::Metrics::register(&mut registry);
         let connections = connection::Metrics::register(&mut registry);
@@ -64,7 +70,7 @@ impl Gateway {
         };
         let socketio = SocketIo::new(
             config.face.socketio.clone(),
-            hub.clone(),
+            door.clone(),
             floor,
             &connections,
         );
@@ -73,28 +79,32 @@ impl Gateway {
         let http_metrics = http::Metrics::register(&mut registry);
         let http = http::State::new(
             config.face.http.clone(),
-            hub.clone(),
+            door.clone(),
             drain.clone(),
             http_metrics.clone(),
             Arc::new(registry),
         );
-        let ws = sockets(config, &hub, &drain, connections);
+        let ws = sockets(config, &door, &drain, connections.clone());
         let router = http::routes(http, dashboard::routes().merge(ws.routes()));
 
-        let faces = Arc::new((socketio.clone(), router));
-        let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {
-            let faces = Arc::clone(&faces);
-            async move {
-                let (socketio, router) = &*faces;
-                if SocketIo::owns(request.uri().path()) {
-                    return Ok::<_, Infallible>(socketio.respond(request).await);
+        let faces = Arc::new((door, socketio.clone(), router));
+        let service = service_fn(
+            move |mut request: axum::http::Request<Deadline<Incoming>>| {
+                let faces = Arc::clone(&faces);
+                async move {
+                    let (door, socketio, router) = &*faces;
+                    // Whatever comes after this sees no credential.
+                    door.visitor(&mut request);
+                    if SocketIo::owns(request.uri().path()) {
+                        return Ok::<_, Infallible>(socketio.respond(request).await);
+                    }
+                    router
+                        .clone()
+                        .oneshot(request.map(axum::body::Body::new))
+                        .await
                 }
-                router
-                    .clone()
-                    .oneshot(request.map(axum::body::Body::new))
-                    .await
-            }
-        });
+            },
+        );
         let service = cors.layer(service);
         let until = drain.clone();
         drain.spawn(wire::serve(
@@ -109,6 +119,7 @@ impl Gateway {
             drain_config: config.drain.clone(),
             socketio,
             http: http_metrics,
+            connections,
             store_promise,
         })
     }
@@ -130,7 +141,9 @@ impl Gateway {
 
     /// How many clients there are that a drain closes in turn.
     fn clients(&self) -> usize {
-        self.socketio.sessions() + self.http.streams()
+        // A session that has not joined is no connection yet, and other faces have no sessions.
+        let connected = self.connections.count().max(self.socketio.sessions());
+        connected + self.http.streams()
     }
 
     /// Finishes: no new clients, those that are there are closed in a way that makes clients
@@ -156,11 +169,26 @@ impl Gateway {
     }
 }
 
+/// The door before a hub, with who may enter and how much they may take.
+fn door(config: &Config, hub: &Hub, registry: &mut Registry) -> anyhow::Result<Door> {
+    let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
+    let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
+    let origins = Origins::new(&config.face.http.cors_origins)?;
+    Ok(Door::new(auth, limits, origins, hub.clone()))
+}
+
 /// The plain WebSocket face.
-fn sockets(config: &Config, hub: &Hub, drain: &Drain, connections: connection::Metrics) -> Ws {
-    let desk = Desk { hub: hub.clone() };
+fn sockets(config: &Config, door: &Door, drain: &Drain, connections: connection::Metrics) -> Ws {
+    let scan = config.producer.scan.clone();
+    let scans = Scans::new(scan, door.hub().clone(), drain.clone());
     let (face, wire) = (config.face.ws.clone(), &config.wire);
-    Ws::new(face, wire, desk, drain.clone(), connections)
+    Ws::new(
+        face,
+        wire,
+        (door.clone(), scans),
+        drain.clone(),
+        connections,
+    )
 }
 
 /// Lets other people's emitters in.
@@ -172,9 +200,9 @@ fn bridge(
 ) {
     /// Most actions that wait for the sockets of this node.
     const ACTIONS_MAX: usize = 1024;
-    let metrics = producer::Metrics::register(registry);
+    let metrics = bridges::Metrics::register(registry);
     let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
-    producer::start(&config.producer, (hub, drain), &metrics, sender);
+    bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);
     let (socketio, until) = (socketio.clone(), drain.clone());
     drain.spawn(async move {
         loop {

@@ -116,13 +116,20 @@ impl Door {
 
     /// Whether a principal may do something to a topic: the one question that every face asks.
     pub fn may(&self, principal: &Principal, action: Action, topic: &TopicName) -> bool {
-        let decides = principal.role == Role::User && principal.sub_topics.is_none();
-        let owner = if decides {
-            self.0.hub.topic(topic).and_then(|topic| topic.owner())
-        } else {
-            None
-        };
+        let known = self.0.hub.topic(topic).filter(|_| owner_matters(principal));
+        let owner = known.and_then(|topic| topic.owner());
         auth::may(principal, action, topic, owner.as_deref())
+    }
+
+    /// The same question about a topic whose owner is at hand.
+    pub fn may_do(
+        &self,
+        principal: &Principal,
+        action: Action,
+        (topic, owner): (&TopicName, Option<&str>),
+    ) -> bool {
+        let owner = owner.filter(|_| owner_matters(principal));
+        auth::may(principal, action, topic, owner)
     }
 }
 
@@ -132,6 +139,11 @@ pub fn owner_of<'a>(principal: &'a Principal, said: Option<&'a str>) -> Option<&
         (Subject::User(sub), Role::User) => Some(sub),
         _ => said,
     }
+}
+
+/// Whether the rights of a principal depend on whose a topic is.
+fn owner_matters(principal: &Principal) -> bool {
+    principal.role == Role::User && principal.sub_topics.is_none()
 }
 
 fn forwarded(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {

@@ -5,6 +5,7 @@
 //! a request apart, calls the hub and writes the answer down; it keeps no events and fans nothing
 //! out. Every refusal goes through `refusal` and leaves by `exchange`, the outermost layer here.
 
+pub(crate) mod admission;
 mod answer;
 mod cloud_event;
 mod config;
@@ -40,6 +41,7 @@ pub use self::cors::{OriginError, cors};
 pub use self::metrics::Metrics;
 
 use self::refusal::{Code, Refusal};
+use crate::connection::Door;
 use crate::drain::Drain;
 use crate::hub::{Hub, Topic};
 use crate::topic::TopicName;
@@ -50,7 +52,7 @@ pub struct State(Arc<Shared>);
 
 struct Shared {
     config: Config,
-    hub: Hub,
+    door: Door,
     drain: Drain,
     metrics: Metrics,
     registry: Arc<Registry>,
@@ -61,7 +63,7 @@ impl State {
     /// The state of the face. The uptime counts from here.
     pub fn new(
         config: Config,
-        hub: Hub,
+        door: Door,
         drain: Drain,
         metrics: Metrics,
         registry: Arc<Registry>,
@@ -69,7 +71,7 @@ impl State {
         let started = Instant::now();
         Self(Arc::new(Shared {
             config,
-            hub,
+            door,
             drain,
             metrics,
             registry,
@@ -82,7 +84,11 @@ impl State {
     }
 
     fn hub(&self) -> &Hub {
-        &self.0.hub
+        self.0.door.hub()
+    }
+
+    fn door(&self) -> &Door {
+        &self.0.door
     }
 
     fn drain(&self) -> &Drain {
@@ -183,8 +189,8 @@ pub fn paths() -> Vec<&'static str> {
     table().into_iter().map(|(path, _)| path).collect()
 }
 
-/// The paths of the face, and what is merged beside them. The layers here hold for all: request
-/// ids, problems for 404 and 405, counters. So `beside` must not set a fallback of its own.
+/// The paths of the face, and what is merged beside them. The layers here hold for all: who asks,
+/// request ids, problems for 404 and 405, counters. So `beside` must not set a fallback of its own.
 pub fn routes(state: State, beside: Router) -> Router {
     let router = table()
         .into_iter()
@@ -196,6 +202,7 @@ pub fn routes(state: State, beside: Router) -> Router {
         .merge(beside)
         .method_not_allowed_fallback(exchange::unknown_method)
         .fallback(exchange::unknown_path)
+        .layer(from_fn_with_state(state.clone(), admission::run))
         .layer(CatchPanicLayer::custom(exchange::panicked))
         .layer(from_fn_with_state(state, exchange::run))
 }

@@ -9,6 +9,7 @@
 mod asks;
 mod config;
 mod dialect;
+mod directory_scan;
 mod driver;
 mod follows;
 mod job_progress;
@@ -25,7 +26,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request};
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
@@ -37,10 +37,14 @@ use self::dialect::Dialect;
 use self::driver::Conversation;
 use self::follows::Follows;
 use self::socket::{Bounds, Socket};
-use crate::connection::{self, ConnectionId};
+use crate::auth::Principal;
+use crate::connection::{self, Admission, CloseReason, ConnectionId, Door};
 use crate::drain::Drain;
+use crate::face::http::admission::Caller;
 use crate::face::http::refused;
 use crate::hub::Reader;
+use crate::limit::Places;
+use crate::producer::scan::Scans;
 use crate::wire::{self, Upgrade};
 
 /// A dialect's line in the table.
@@ -52,11 +56,16 @@ struct Line {
 }
 
 /// Every dialect.
-const TABLE: [Line; 2] = [
+const TABLE: [Line; 3] = [
     Line {
         path: "/ws/{job_id}",
         name: "job_progress",
         begin: job_progress::begin,
+    },
+    Line {
+        path: "/ws/scan/{scan_id}",
+        name: "directory_scan",
+        begin: directory_scan::begin,
     },
     Line {
         path: "/progress/ws/{job_id}",
@@ -72,6 +81,8 @@ pub(crate) struct Opening {
     pub(crate) id: String,
     /// `?since=`, as it came.
     pub(crate) since: Option<String>,
+    /// `?page_size=`, as it came.
+    pub(crate) page_size: Option<String>,
     /// `face.ws.heartbeat_interval`.
     pub(crate) heartbeat_interval: Duration,
 }
@@ -82,7 +93,8 @@ pub struct Ws(Arc<Shared>);
 
 struct Shared {
     config: Config,
-    desk: Desk,
+    door: Door,
+    scans: Scans,
     drain: Drain,
     bounds: Bounds,
     connections: connection::Metrics,
@@ -93,7 +105,7 @@ impl Ws {
     pub(crate) fn new(
         config: Config,
         wire: &wire::Config,
-        desk: Desk,
+        (door, scans): (Door, Scans),
         drain: Drain,
         connections: connection::Metrics,
     ) -> Self {
@@ -101,11 +113,13 @@ impl Ws {
             message_bytes_max: config.message_bytes_max.bytes(),
             read_buffer_bytes: config.read_buffer_bytes.bytes(),
             write_stall_max: wire.write_stall_max,
+            write_stall_bytes_min: wire.write_stall_bytes_min.bytes() as u64,
             linger_max: wire.linger_max,
         };
         Self(Arc::new(Shared {
             config,
-            desk,
+            door,
+            scans,
             drain,
             bounds,
             connections,
@@ -133,8 +147,10 @@ impl Ws {
         if self.0.drain.is_draining() {
             return refused::draining();
         }
-        let token = query.remove("token");
-        let principal = admit(request.headers(), token.as_deref());
+        let (admission, places) = match self.admit(&mut request) {
+            Ok(admitted) => admitted,
+            Err(response) => return *response,
+        };
         let (upgrade, response) = match Upgrade::accept::<_, Body>(&mut request) {
             Ok(accepted) => accepted,
             Err(error) => return refused::not_an_upgrade(&error.to_string()),
@@ -142,11 +158,12 @@ impl Ws {
         let opening = Opening {
             id: parts.into_iter().next().unwrap_or_default(),
             since: query.remove("since"),
+            page_size: query.remove("page_size"),
             heartbeat_interval: self.0.config.heartbeat_interval,
         };
         let reader = Reader {
             connection: ConnectionId::new().to_string(),
-            principal,
+            principal: admission.principal().name(),
             transport: line.name,
         };
         let dialect = (line.begin)(opening);
@@ -157,26 +174,47 @@ impl Ws {
             };
             let Shared {
                 config,
-                desk,
+                door,
+                scans,
                 drain,
                 bounds,
                 connections,
             } = &*ws.0;
             connections.opened(line.name);
             let socket = Socket::new(raw, *bounds).await;
-            let follows = Follows::new(desk.hub.clone(), reader, config.subscriptions_max);
-            let (config, desk) = (config.clone(), desk.clone());
+            let desk = Desk {
+                hub: door.hub().clone(),
+                admission: Arc::new(admission),
+                scans: scans.clone(),
+            };
+            let follows = Follows::new(&desk, reader, config.subscriptions_max);
+            let config = config.clone();
             let conversation =
                 Conversation::new(dialect, (socket, follows), desk, config, drain.clone());
-            let reason = conversation.run().await;
+            let reason = tokio::select! {
+                reason = conversation.run() => reason,
+                () = drain.gave_up() => CloseReason::Drain,
+            };
             connections.closed(line.name, reason);
+            drop(places);
         });
         response.into_response()
     }
-}
 
-/// Who is at the door. With `auth.mode = none` everybody is nobody in particular, and a token is
-/// taken and not looked at. This is the only way in: what refuses a handshake belongs here.
-const fn admit(_headers: &HeaderMap, _token: Option<&str>) -> Option<String> {
-    None
+    /// Who is at the door, with a place; or the refusal of the handshake. The HTTP face has asked
+    /// already, except where a dialect asks for itself, after the handshake.
+    fn admit(&self, request: &mut Request) -> Result<(Admission, Places), Box<Response>> {
+        let door = &self.0.door;
+        let visitor = door.visitor(request);
+        let principal = match request.extensions().get::<Caller>() {
+            Some(caller) => Arc::clone(&caller.principal),
+            None => Arc::new(Principal::nobody()),
+        };
+        let name = principal.name();
+        let places = door
+            .limits()
+            .connect(visitor.address, name.as_deref())
+            .map_err(|reached| Box::new(refused::limit(reached)))?;
+        Ok((Admission::new(door.clone(), principal), places))
+    }
 }

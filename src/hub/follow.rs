@@ -20,10 +20,13 @@ use tokio::time::Instant;
 use crate::hub::topic::State;
 use crate::hub::{Hub, Shared, TooManyTopics, Topic};
 use crate::store::{self, News, Page, Redis, new_epoch};
-use crate::topic::{Cursor, Event, Kind, Seq, TopicName};
+use crate::topic::{self, Cursor, Event, Kind, Seq, Status, TopicName};
 
 /// Most news of a topic that are parked while its log is read.
 const PARKED_MAX: usize = 4096;
+
+/// How long a topic is kept that must not be forgotten.
+const FOR_GOOD: Duration = Duration::from_hours(24 * 365 * 10);
 
 /// How long after a failed read the next one is tried.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -266,7 +269,7 @@ impl Hub {
                 following.is_behind = false;
                 after
             };
-            let make = Some(self.0.config.idle_age_max);
+            let make = Some(self.age_max(topic.name(), Status::Active));
             let fresh = new_epoch();
             let read = redis.read(topic.name(), after.as_ref(), (&fresh, make));
             let taken = match read.await {
@@ -366,7 +369,10 @@ impl Hub {
             for topic in topics {
                 let (here, age_max) = {
                     let state = topic.peek();
-                    (state.head(), self.age_max(state.fold.terminal().is_some()))
+                    (
+                        state.head(),
+                        self.age_max(topic.name(), state.fold.status()),
+                    )
                 };
                 let Ok(there) = redis.touch(topic.name(), age_max).await else {
                     return;
@@ -383,12 +389,11 @@ impl Hub {
     }
 
     /// How long a topic is kept without another event.
-    pub(crate) fn age_max(&self, has_ended: bool) -> Duration {
-        if has_ended {
-            self.0.config.ended_age_max
-        } else {
-            self.0.config.idle_age_max
+    pub(crate) fn age_max(&self, name: &TopicName, status: Status) -> Duration {
+        if name.as_str() == topic::REVOCATIONS {
+            return FOR_GOOD;
         }
+        self.0.config.age_max(name.kind(), status)
     }
 
     pub(crate) fn copy_of(&self, name: &TopicName) -> Topic {

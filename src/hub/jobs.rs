@@ -68,7 +68,8 @@ impl Hub {
         Ok(topic.and_then(|topic| topic.job()))
     }
 
-    /// A page of up to `limit` jobs after a topic, all or of one status.
+    /// A page of up to `limit` jobs after a topic, all or of one status, of those that `is_shown`
+    /// says may be seen, by name and owner.
     ///
     /// # Errors
     /// While the store is away.
@@ -77,6 +78,7 @@ impl Hub {
         status: Option<JobStatus>,
         after: Option<String>,
         limit: usize,
+        is_shown: impl Fn(&TopicName, Option<&str>) -> bool,
     ) -> Result<JobPage, store::Error> {
         let mut filter = TopicFilter {
             kind: Some(Kind::Job),
@@ -85,7 +87,7 @@ impl Hub {
         };
         let mut jobs = Vec::new();
         loop {
-            let page = self.topics(&filter, LIST_CHUNK).await?;
+            let page = self.topics(&filter, LIST_CHUNK, &is_shown).await?;
             for line in &page.topics {
                 let Some((job, _)) = self.job(&line.topic).await? else {
                     continue;

@@ -303,6 +303,7 @@ impl Hub {
         redis: &Redis,
         filter: &TopicFilter,
         limit: usize,
+        is_shown: impl Fn(&TopicName, Option<&str>) -> bool,
     ) -> Result<TopicPage, store::Error> {
         let wanted = filter.prefix.clone().unwrap_or_default();
         let of_kind = filter
@@ -316,9 +317,17 @@ impl Hub {
         } else {
             return Ok(TopicPage::default());
         };
-        let listed = redis
-            .list(&prefix, filter.after.as_deref(), limit.saturating_add(1))
-            .await?;
+        let (mut listed, mut after) = (Vec::new(), filter.after.clone());
+        while listed.len() <= limit {
+            let wanted = limit.saturating_add(1) - listed.len();
+            let page = redis.list(&prefix, after.as_deref(), wanted).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.topic.as_str().to_owned());
+            let shown = page
+                .into_iter()
+                .filter(|line| is_shown(&line.topic, line.owner.as_deref()));
+            listed.extend(shown);
+        }
         let more = listed.len() > limit;
         let line = |listed: store::Listed| TopicLine {
             subscribers: self
@@ -342,13 +351,17 @@ impl Hub {
 
     fn write<'a>(&self, event: &'a Event) -> Write<'a> {
         let config = &self.0.config;
+        let status = match event.class {
+            Class::Terminal => Status::after(&event.name),
+            Class::State | Class::Fact => Status::Active,
+        };
         Write {
             event,
             field: None,
             guard: None,
             receipt: None,
             fresh: new_epoch(),
-            age_max: self.age_max(event.class == Class::Terminal),
+            age_max: self.age_max(&event.topic, status),
             fields_max: config.snapshot_states_max + 2 * config.clarifications_max,
         }
     }

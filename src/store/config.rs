@@ -1,5 +1,6 @@
 //! What the store may take.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use crate::quantity::ByteSize;
 use crate::store::OpenError;
 use crate::store::documents;
 use crate::store::memory::Bounds;
+use crate::topic::Kind;
 
 /// What the store may take.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Which store it is.
-    pub kind: Kind,
+    pub kind: Chosen,
     /// Where the durable store lives; without it logs are in memory.
     #[serde(default)]
     pub data_dir: Option<PathBuf>,
@@ -23,6 +25,16 @@ pub struct Config {
     pub log_events_max: usize,
     /// Most bytes of one topic; the oldest events make room.
     pub log_bytes_max: ByteSize,
+    /// How long an event stays in its log; it leaves when a later one comes. Absent: no bound.
+    #[serde(
+        default,
+        with = "crate::quantity::duration::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub log_age_max: Option<Duration>,
+    /// Where kinds of topics have bounds of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<Kind, KindConfig>,
     /// Most bytes of all topics together in memory; a publish beyond it is refused.
     pub bytes_max: ByteSize,
     /// Most idempotency receipts; the oldest make room.
@@ -44,7 +56,7 @@ pub struct Config {
 /// Which store it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum Chosen {
     /// Redis if its URL is set, else SQLite if a data directory is, else memory.
     Auto,
     /// In memory.
@@ -57,12 +69,32 @@ pub enum Kind {
 
 /// The store that is to be opened.
 #[derive(Debug)]
-pub(crate) enum Chosen<'a> {
+pub(crate) enum Opening<'a> {
     Memory,
     /// In this directory.
     Sqlite(&'a Path),
     /// At this URL.
     Redis(&'a str),
+}
+
+/// The bounds of the logs of one kind of topics. What is absent is as for all.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the extreme goes last in a name")]
+pub struct KindConfig {
+    /// Most events of one topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_events_max: Option<usize>,
+    /// Most bytes of one topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes_max: Option<ByteSize>,
+    /// How long an event stays in its log.
+    #[serde(
+        default,
+        with = "crate::quantity::duration::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub log_age_max: Option<Duration>,
 }
 
 /// What the durable store may take.
@@ -108,27 +140,35 @@ impl Config {
     ///
     /// # Errors
     /// When it is not said where that store is.
-    pub(crate) fn chosen(&self) -> Result<Chosen<'_>, OpenError> {
+    pub(crate) fn chosen(&self) -> Result<Opening<'_>, OpenError> {
         let (dir, url) = (self.data_dir.as_deref(), self.redis.url.as_deref());
         match (self.kind, url, dir) {
-            (Kind::Auto | Kind::Redis, Some(url), _) => Ok(Chosen::Redis(url)),
-            (Kind::Auto | Kind::Sqlite, _, Some(dir)) => Ok(Chosen::Sqlite(dir)),
-            (Kind::Auto | Kind::Memory, _, _) => Ok(Chosen::Memory),
-            (Kind::Redis, None, _) => Err(OpenError::Nowhere {
+            (Chosen::Auto | Chosen::Redis, Some(url), _) => Ok(Opening::Redis(url)),
+            (Chosen::Auto | Chosen::Sqlite, _, Some(dir)) => Ok(Opening::Sqlite(dir)),
+            (Chosen::Auto | Chosen::Memory, _, _) => Ok(Opening::Memory),
+            (Chosen::Redis, None, _) => Err(OpenError::Nowhere {
                 kind: "redis",
                 key: "store.redis.url",
             }),
-            (Kind::Sqlite, _, None) => Err(OpenError::Nowhere {
+            (Chosen::Sqlite, _, None) => Err(OpenError::Nowhere {
                 kind: "sqlite",
                 key: "store.data_dir",
             }),
         }
     }
 
-    pub(crate) fn bounds(&self) -> Bounds {
+    /// The bounds of the logs of a kind of topics. Age is none for the gateway's own topics: what
+    /// they hold (revocations) counts until it is taken back.
+    pub(crate) fn bounds(&self, kind: Kind) -> Bounds {
+        let own = self.kinds.get(&kind).cloned().unwrap_or_default();
+        let age_max = own
+            .log_age_max
+            .or(self.log_age_max)
+            .filter(|_| kind != Kind::System);
         Bounds {
-            events_max: self.log_events_max,
-            bytes_max: self.log_bytes_max.bytes(),
+            events_max: own.log_events_max.unwrap_or(self.log_events_max),
+            bytes_max: own.log_bytes_max.unwrap_or(self.log_bytes_max).bytes(),
+            age_seconds_max: age_max.map_or(u64::MAX, |age_max| age_max.as_secs()),
             total_bytes_max: self.bytes_max.bytes(),
         }
     }

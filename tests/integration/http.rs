@@ -21,9 +21,12 @@ use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tidings::auth::{self, Auth, Origins};
+use tidings::connection::Door;
 use tidings::drain::Drain;
 use tidings::face::http;
 use tidings::hub::{self, Hub};
+use tidings::limit::{self, Limits};
 use tidings::store::Store;
 use tower::ServiceExt;
 
@@ -89,7 +92,7 @@ impl Face {
         let metrics = http::Metrics::register(&mut registry);
         let state = http::State::new(
             parts.http,
-            hub.clone(),
+            door(&hub),
             drain.clone(),
             metrics,
             Arc::new(registry),
@@ -152,6 +155,14 @@ impl Face {
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.json()["events"].as_array().unwrap().clone()
     }
+}
+
+/// A door that is open to everybody.
+fn door(hub: &Hub) -> Door {
+    let auth = Auth::open(section(&["auth"]), auth::Metrics::default()).unwrap();
+    let limits = Limits::new(section(&["limit"]), limit::Metrics::default()).unwrap();
+    let origins = Origins::new(&["*".to_owned()]).unwrap();
+    Door::new(auth, limits, origins, hub.clone())
 }
 
 impl Answer {

@@ -6,6 +6,7 @@ mod command_line;
 mod durable;
 mod http;
 mod layers;
+mod malformed;
 mod redis;
 mod resumes;
 mod rooms;

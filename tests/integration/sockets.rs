@@ -3,6 +3,8 @@
 mod bad_input;
 mod driver;
 mod jobs;
+mod pages;
+mod scan;
 
 use std::time::Duration;
 

@@ -26,6 +26,8 @@ pub(crate) struct Entry<'a> {
     terminal: Option<bool>,
     /// Which attempt of a job this is of, from 1.
     attempt: Option<std::num::NonZeroU32>,
+    /// The user whose topic it is; the first event that says so counts.
+    owner: Option<String>,
     /// In a batch only, else the header.
     idempotency_key: Option<String>,
 }
@@ -34,6 +36,7 @@ pub(crate) struct Entry<'a> {
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) draft: Draft,
+    pub(crate) owner: Option<String>,
     pub(crate) idempotency_key: Option<String>,
 }
 
@@ -95,6 +98,7 @@ impl Entry<'_> {
             .with_key(self.key.as_deref())?;
         Ok(Submission {
             draft,
+            owner: self.owner,
             idempotency_key: self.idempotency_key,
         })
     }
@@ -151,6 +155,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::face::http::extract::parse;
 
@@ -201,5 +207,23 @@ mod tests {
         };
         assert_eq!(text(r#"{"name":"a","data":null}"#), "null");
         assert_eq!(text(r#"{"name":"a"}"#), "{}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            field in "topic|name|data|data_base64|class|key|terminal|attempt|idempotency_key",
+            value in "(true|false|null|-?[0-9]{1,25}|\"[a-z:=/+]{0,20}\"|\\[\\]|[{]\"_seq\":1[}])",
+        ) {
+            let topic: TopicName = "session:a".parse().unwrap();
+            let classes = Classes::default();
+            let text = format!(r#"{{"name":"a","{field}":{value}}}"#);
+            let alone = format!(r#"{{"{field}":{value}}}"#);
+            for body in [&bytes, text.as_bytes(), alone.as_bytes()] {
+                let _ = parse::<Entry<'_>>(body).and_then(|entry| entry.into_topic(&topic, &classes));
+                let _ = parse::<Entry<'_>>(body).and_then(|entry| entry.in_batch(&classes));
+            }
+        }
     }
 }

@@ -1,32 +1,30 @@
 //! The namespaces: who listens before a client hears that it is connected.
 
 use std::future::{Ready, ready};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
+use socketioxide::extract::{Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::connection::{CloseReason, Metrics};
+use crate::connection::{Admission, CloseReason, ConnectionId, Metrics};
 use crate::face::socketio::argument;
-use crate::face::socketio::link::{Direct, Link, Parting};
+use crate::face::socketio::entering::{self, Denied, Entered};
+use crate::face::socketio::link::{Direct, Link, Parting, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::operations;
+use crate::face::socketio::pacing::Reply;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
 use crate::face::socketio::subscribing;
+use crate::limit::Places;
 
 /// The namespace of producers.
 const PRODUCERS: &str = "/producers";
 
 /// The name of this face in metrics.
 const FACE: &str = "socketio";
-
-/// The engine lost the link of its session; it cannot happen to a session that came by the shim.
-#[derive(Debug, thiserror::Error)]
-#[error("the session is not known")]
-pub(crate) struct NoLink;
 
 /// Opens `/` and `/producers`.
 pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) {
@@ -38,7 +36,10 @@ pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) 
     io.ns("/", nothing_more.with(join));
 
     let producers_desk = desk.clone();
-    let join = move |socket: SocketRef| ready(join_producers(&socket, &producers_desk));
+    let join = move |socket: SocketRef, TryData(auth): TryData<rmpv::Value>| {
+        let desk = producers_desk.clone();
+        async move { join_producers(&socket, auth.ok(), &desk).await }
+    };
     io.ns(PRODUCERS, nothing_more.with(join));
 }
 
@@ -47,13 +48,13 @@ fn nothing_more() -> Ready<()> {
     ready(())
 }
 
-pub(crate) fn link_of(socket: &SocketRef) -> Result<Arc<Link>, NoLink> {
+pub(crate) fn link_of(socket: &SocketRef) -> Result<Arc<Link>, Denied> {
     socket
         .req_parts()
         .extensions
         .get::<Arc<Link>>()
         .cloned()
-        .ok_or(NoLink)
+        .ok_or(Denied::NoLink)
 }
 
 async fn join_main(
@@ -61,19 +62,21 @@ async fn join_main(
     auth: Option<rmpv::Value>,
     desk: &Desk,
     metrics: &Metrics,
-) -> Result<(), NoLink> {
+) -> Result<(), Denied> {
     let link = link_of(socket)?;
     // The handshake may still be on its way out: then this is where its id is first seen.
     link.learn_sid(socket.id.as_str());
+    let Entered { admission, places } = entering::enter(&link, auth.as_ref(), desk).await?;
     let claim = Claim::read(auth.as_ref());
     let takes_offsets = desk.recovery.is_for(&link, &claim);
     let recovered = if takes_offsets {
-        desk.recovery.recover(&claim).await
+        desk.recovery.recover(&claim, &admission).await
     } else {
         None
     };
     // From here on nothing is waited for: the connection has all of it, or none.
     let generation = link.join();
+    link.lock().admission = Some(Arc::clone(&admission));
     let resumed = recovered.and_then(|(session, kept)| {
         let joining = subscribing::rejoin(&link, desk, kept, generation)?;
         Some((session, joining))
@@ -81,7 +84,10 @@ async fn join_main(
     let (session, joining) = match resumed {
         Some((session, joining)) => (Some(session), joining),
         None if takes_offsets => (
-            Some(desk.recovery.begin(link.lock().id.clone())),
+            Some(
+                desk.recovery
+                    .begin(link.lock().id.clone(), admission.principal().name()),
+            ),
             Vec::new(),
         ),
         None => (None, Vec::new()),
@@ -91,9 +97,10 @@ async fn join_main(
         link.carry(resumable);
     }
     let id = link.lock().id.clone();
-    listen(socket, desk, |name| match name {
+    listen(socket, (desk, &admission), |name| match name {
         "subscribe" => What::Subscribe,
         "unsubscribe" => What::Unsubscribe,
+        "auth:refresh" => What::Refresh,
         other => What::Unknown(other.to_owned()),
     });
     if desk.hub.store().is_shared() {
@@ -102,16 +109,17 @@ async fn join_main(
     }
     metrics.opened(FACE);
     tracing::debug!(connection = %id, "connected");
-    let (left, metrics) = (Arc::downgrade(&link), metrics.clone());
+    let gone = CancellationToken::new();
+    entering::watch((socket, &link), &admission, desk, gone.clone());
+    let presence = Arc::new(Presence {
+        link: Arc::downgrade(&link),
+        generation,
+        id,
+        metrics: metrics.clone(),
+        held: Mutex::new(Some((gone.drop_guard(), places))),
+    });
     socket.on_disconnect(move |reason: DisconnectReason| {
-        let reason = left.upgrade().map_or(CloseReason::Client, |link| {
-            link.leave(generation, parting(reason));
-            link.lock()
-                .close_reason
-                .unwrap_or_else(|| close_reason(reason))
-        });
-        tracing::debug!(connection = %id, close_reason = reason.as_str(), "disconnected");
-        metrics.closed(FACE, reason);
+        presence.end(reason);
         ready(())
     });
     {
@@ -125,6 +133,44 @@ async fn join_main(
         let _ = link.admit(joining);
     }
     Ok(())
+}
+
+/// A connection that is counted, from its CONNECT to its end.
+///
+/// The engine does not call the disconnect handler of a client that goes before its CONNECT is
+/// answered; it drops the socket, and this with it.
+struct Presence {
+    link: WeakLink,
+    generation: u64,
+    id: ConnectionId,
+    metrics: Metrics,
+    /// What the client holds until it is gone: the watch over its credential, and its places.
+    held: Mutex<Option<(DropGuard, Arc<Places>)>>,
+}
+
+impl Presence {
+    /// The client is gone. Counts it once.
+    fn end(&self, reason: DisconnectReason) {
+        let held = self.held.lock().expect("nobody panics with it").take();
+        if held.is_none() {
+            return;
+        }
+        let reason = self.link.upgrade().map_or(CloseReason::Client, |link| {
+            link.leave(self.generation, parting(reason));
+            link.lock()
+                .close_reason
+                .unwrap_or_else(|| close_reason(reason))
+        });
+        let reason_text = reason.as_str();
+        tracing::debug!(connection = %self.id, close_reason = reason_text, "disconnected");
+        self.metrics.closed(FACE, reason);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.end(DisconnectReason::TransportClose);
+    }
 }
 
 /// Whether a client that left so may come back to its session.
@@ -142,17 +188,29 @@ const fn parting(reason: DisconnectReason) -> Parting {
     }
 }
 
-fn join_producers(socket: &SocketRef, desk: &Desk) -> Result<(), NoLink> {
-    link_of(socket)?;
+async fn join_producers(
+    socket: &SocketRef,
+    auth: Option<rmpv::Value>,
+    desk: &Desk,
+) -> Result<(), Denied> {
+    let link = link_of(socket)?;
+    let Entered { admission, places } = entering::enter(&link, auth.as_ref(), desk).await?;
+    if !admission.principal().may_produce() {
+        return Err(Denied::NoProducer(PRODUCERS));
+    }
     let left = CancellationToken::new();
     let asked = left.clone();
-    listen(socket, desk, move |name| match name {
+    listen(socket, (desk, &admission), move |name| match name {
+        "auth:refresh" => What::Refresh,
         "publish" => What::Publish,
         "ask" => What::Ask(asked.clone()),
+        "await_cancel" => What::AwaitCancel(asked.clone()),
         other => What::Unknown(other.to_owned()),
     });
+    entering::watch((socket, &link), &admission, desk, left.clone());
     socket.on_disconnect(move || {
         left.cancel();
+        drop(places);
         ready(())
     });
     Ok(())
@@ -162,15 +220,15 @@ fn join_producers(socket: &SocketRef, desk: &Desk) -> Result<(), NoLink> {
 /// packet, so the order is the client's; what it returns is ready at once.
 fn listen(
     socket: &SocketRef,
-    desk: &Desk,
+    (desk, admission): (&Desk, &Arc<Admission>),
     what: impl Fn(&str) -> What + Clone + Send + Sync + 'static,
 ) {
-    let desk = desk.clone();
+    let (desk, admission) = (desk.clone(), Arc::clone(admission));
     socket.on_fallback(
         move |socket: SocketRef,
               Event(name): Event,
               TryData(data): TryData<rmpv::Value>,
-              ack: AckSender| {
+              ack: Reply| {
             if let Ok(link) = link_of(&socket) {
                 link.request(
                     Request {
@@ -178,6 +236,7 @@ fn listen(
                         data: data.ok().and_then(argument::read),
                         ack,
                         socket,
+                        admission: Arc::clone(&admission),
                     },
                     &desk,
                 );

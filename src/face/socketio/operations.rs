@@ -6,7 +6,7 @@
 
 use crate::face::socketio::namespaces::link_of;
 use crate::face::socketio::{SocketIo, subscribing};
-use crate::producer::{Action, Aim};
+use crate::producer::bridges::{Action, Aim};
 use crate::topic::TopicName;
 
 /// The room of a socket alone.

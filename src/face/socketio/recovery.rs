@@ -18,7 +18,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::connection::{CloseReason, ConnectionId, Metrics, Outcome};
+use crate::auth::Action;
+use crate::connection::{Admission, CloseReason, ConnectionId, Metrics, Outcome};
 use crate::drain::Drain;
 use crate::face::socketio::config;
 use crate::face::socketio::link::{Link, Parting, WeakLink};
@@ -214,8 +215,9 @@ impl Recovery {
                 .is_some_and(|takes| claim.wants.unwrap_or(takes))
     }
 
-    /// The session of a private id, taken from the connection that may still seem to have it.
-    pub(crate) async fn claim(&self, pid: &str) -> Option<Arc<Session>> {
+    /// The session of a private id, taken from the connection that may still seem to have it; if
+    /// it is of the same principal.
+    pub(crate) async fn claim(&self, pid: &str, by: Option<&str>) -> Option<Arc<Session>> {
         let known = self.registry().sessions.get(pid).cloned();
         let session = match known {
             // Without an owner here, its client may have gone on elsewhere.
@@ -225,6 +227,9 @@ impl Recovery {
             Some(session) => session,
             None => self.fetch(pid).await?,
         };
+        if session.with(|record| record.principal.as_deref() != by) {
+            return None;
+        }
         self.take_over(&session, None);
         Some(session)
     }
@@ -258,12 +263,12 @@ impl Recovery {
     }
 
     /// A new session.
-    pub(crate) fn begin(&self, id: ConnectionId) -> Arc<Session> {
+    pub(crate) fn begin(&self, id: ConnectionId, of: Option<String>) -> Arc<Session> {
         let random = [Uuid::new_v4(), Uuid::new_v4()]
             .map(Uuid::into_bytes)
             .concat();
         let pid: Arc<str> = URL_SAFE_NO_PAD.encode(&random[..24]).into();
-        let session = Session::new(Arc::clone(&pid), Record::new(id), false);
+        let session = Session::new(Arc::clone(&pid), Record::new(id, of), false);
         self.registry().sessions.insert(pid, Arc::clone(&session));
         session
     }
@@ -406,9 +411,14 @@ impl Recovery {
 
     /// What a client that connects goes on with: the session that it claims, if nothing of it is
     /// lost, with where each subscription goes on.
-    pub(crate) async fn recover(&self, claim: &Claim) -> Option<(Arc<Session>, Vec<(Kept, From)>)> {
+    pub(crate) async fn recover(
+        &self,
+        claim: &Claim,
+        admission: &Admission,
+    ) -> Option<(Arc<Session>, Vec<(Kept, From)>)> {
         let pid = claim.pid.as_deref()?;
-        let Some(session) = self.claim(pid).await else {
+        let by = admission.principal().name();
+        let Some(session) = self.claim(pid, by.as_deref()).await else {
             self.0.metrics.recovery(Outcome::Unknown);
             return None;
         };
@@ -420,7 +430,11 @@ impl Recovery {
             .collect();
         // What cannot be followed now is told by a gap, if it comes to that.
         let _prepared = self.0.hub.prepare(&topics).await;
-        let held = resumed.filter(|kept| kept.iter().all(|(kept, from)| self.holds(kept, from)));
+        let may_have = |kept: &Kept| admission.may(Action::Subscribe, &kept.topic);
+        let held = resumed.filter(|kept| {
+            let mut kept = kept.iter();
+            kept.all(|(kept, from)| may_have(kept) && self.holds(kept, from))
+        });
         let Some(held) = held else {
             self.0.metrics.recovery(Outcome::Gap);
             self.give_up(&session);
@@ -478,5 +492,29 @@ impl Recovery {
             .registry
             .lock()
             .expect("no holder of the registry panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_auth_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            offset in ".{0,40}",
+            pid in ".{0,20}",
+        ) {
+            let auth = rmpv::decode::read_value(&mut &*bytes).ok();
+            let _ = Claim::read(auth.as_ref());
+            let fields = [("pid", pid.as_str()), ("offset", offset.as_str())];
+            let fields = fields.map(|(key, value)| (key.into(), value.into()));
+            let odd = (rmpv::Value::Nil, rmpv::Value::Ext(0, bytes));
+            let auth = rmpv::Value::Map(fields.into_iter().chain([odd]).collect());
+            prop_assert_eq!(Claim::read(Some(&auth)).pid, Some(pid));
+        }
     }
 }

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 
+use crate::auth::Action;
+use crate::connection::Admission;
 use crate::face::socketio::delivery::Subscription;
+use crate::face::socketio::entering;
 use crate::face::socketio::link::{Direct, Link, Stage};
 use crate::face::socketio::messages::{self, Problem};
 use crate::face::socketio::recovery::Session;
@@ -55,15 +58,23 @@ pub(crate) fn topics(data: Option<&Value>, desk: &Desk) -> Vec<(TopicName, Optio
 pub(crate) async fn subscribe(
     link: &Arc<Link>,
     (desk, socket): (&Desk, &SocketRef),
+    admission: &Admission,
     data: Option<Value>,
 ) -> Value {
     let asked = match Asked::read(data, desk.config.subscribe_ids_max) {
         Ok(asked) => asked,
         Err(problem) => return refuse(link, &Value::Null, &problem),
     };
+    let account = entering::account(link, admission);
+    if let Err(reached) = desk.door.limits().subscribe(&account, asked.entries.len()) {
+        let problem = Problem::new("limit_reached", reached.to_string());
+        return refuse(link, &Value::Null, &problem);
+    }
     let mut entries = Vec::with_capacity(asked.entries.len());
     for (given, wish) in asked.entries {
-        let entry = wish.and_then(|wish| seat(link, desk, wish, &entries));
+        let entry = wish
+            .and_then(|wish| wish.allowed(admission))
+            .and_then(|wish| seat(link, desk, wish, &entries));
         entries.push((given, entry));
     }
     // One write for all: what the store does not hold is not promised.
@@ -113,6 +124,42 @@ pub(crate) fn unsubscribe(
         Err(problem) => refuse(link, &given, &problem),
     });
     asked.shape.of(answers.collect())
+}
+
+impl Wish {
+    /// The wish, if it may be had; else it is refused as if there were no such topic.
+    fn allowed(self, admission: &Admission) -> Result<Self, Problem> {
+        if admission.may(Action::Subscribe, &self.topic) {
+            return Ok(self);
+        }
+        let why = format!(
+            "there is no topic `{}` that you may subscribe to",
+            self.topic
+        );
+        Err(Problem::new("unknown_topic", why))
+    }
+}
+
+/// Unsubscribes from what may not be had any longer, and tells the client.
+pub(crate) fn drop_lost(link: &Arc<Link>, socket: &SocketRef, may: impl Fn(&TopicName) -> bool) {
+    let topics: Vec<TopicName> = {
+        let state = link.lock();
+        let topics = state
+            .subscriptions
+            .iter()
+            .map(|known| known.topic().clone());
+        topics.collect()
+    };
+    for topic in topics.into_iter().filter(|topic| !may(topic)) {
+        socket.leave(topic.to_string());
+        let wish = Wish {
+            session: topic.to_string(),
+            topic,
+            since: None,
+            events: None,
+        };
+        unsubscribe_one(link, &wish);
+    }
 }
 
 /// Tells the client of a refusal, and returns it as the acknowledgement.
@@ -487,5 +534,47 @@ impl Link {
         state.subscriptions.push(subscription);
         self.deliver(&mut state);
         Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,40}".prop_map(Value::from),
+            "(session|job)?:?[a-z0-9:]{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            let key = "sessionId|topic|since|events|[a-z]{0,5}";
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::hash_map(key, inner, 0..4)
+                    .prop_map(|fields| fields.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_wish_makes_it_panic(value in value()) {
+            let _ = given(&value);
+            let _ = wish(value);
+        }
+    }
+
+    #[test]
+    fn a_wish_is_understood() {
+        let understood = wish(json!({"topic": "job:a", "since": "e:5"})).is_ok_and(|wish| {
+            wish.topic.as_str() == "job:a" && wish.since.is_some() && wish.events.is_none()
+        });
+        assert!(understood);
     }
 }

@@ -35,6 +35,7 @@ impl Transcript {
         let opening = Opening {
             id: id.to_owned(),
             since: since.map(str::to_owned),
+            page_size: None,
             heartbeat_interval: Duration::from_secs(30),
         };
         let now = Now {
@@ -65,6 +66,7 @@ impl Transcript {
         for output in out.list {
             self.lines.push(match output {
                 Output::Text(text) => text,
+                Output::SharedText(text) => String::from_utf8(text.to_vec()).unwrap(),
                 Output::Binary(bytes) => format!("{} bytes", bytes.len()),
                 Output::Follow(topic, from) => format!("follow {topic} from {from:?}"),
                 Output::Leave(topic) => format!("leave {topic}"),

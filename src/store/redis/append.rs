@@ -123,6 +123,7 @@ impl Redis {
             Class::State | Class::Fact => "",
         };
         let config = &self.0.config;
+        let bounds = config.bounds(event.topic.kind());
         let args = vec![
             argument(self.channel(&event.topic)),
             argument(generation),
@@ -136,8 +137,8 @@ impl Redis {
             argument(head.map_or(String::new(), |head| head.to_string())),
             argument(print),
             argument(config.receipt_age_max.as_millis()),
-            argument(config.log_events_max),
-            argument(config.log_bytes_max.bytes()),
+            argument(bounds.events_max),
+            argument(bounds.bytes_max),
             argument(write.age_max.as_millis()),
             argument(event.timestamp_ms),
             argument(write.fields_max),

@@ -17,6 +17,7 @@ pub(crate) struct Listed {
     pub(crate) head: Seq,
     pub(crate) status: Option<String>,
     pub(crate) updated_ms: i64,
+    pub(crate) owner: Option<String>,
 }
 
 impl Redis {
@@ -95,18 +96,21 @@ impl Redis {
             return Ok(None);
         };
         let commands = self.0.commands.with_options(&self.0.options);
-        let fields = ["epoch", "seq", "status", "at"].map(str::to_owned).to_vec();
+        let fields = ["epoch", "seq", "status", "at", "owner"]
+            .map(str::to_owned)
+            .to_vec();
         let values: Vec<Value> = commands.hmget(self.meta_key(&topic), fields).await?;
         let mut texts = values.into_iter().map(Value::into_string);
         let mut next = || texts.next().flatten();
         let epoch = next().and_then(|text| Epoch::new(&text).ok());
         let head = next().and_then(|text| text.parse().ok()).unwrap_or(0);
-        let (status, at) = (next(), next());
+        let (status, at, owner) = (next(), next(), next());
         Ok(epoch.filter(|_| head > 0).map(|epoch| Listed {
             topic,
             epoch,
             head: Seq(head),
             status,
+            owner,
             updated_ms: at.and_then(|text| text.parse().ok()).unwrap_or(0),
         }))
     }

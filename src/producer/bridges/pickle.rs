@@ -6,7 +6,7 @@
 
 use rmpv::Value;
 
-use crate::producer::action::DEPTH_MAX;
+use crate::producer::bridges::action::DEPTH_MAX;
 
 /// Most objects of a pickle, and most of the value that is made of it: shared ones count each time.
 const OBJECTS_MAX: usize = 100_000;
@@ -33,7 +33,7 @@ impl Pickled {
     /// The parts of a member that is a tuple.
     pub(crate) fn tuple(&self, name: &str) -> Option<Vec<Value>> {
         let is_tuple = self.tuples.iter().any(|tuple| tuple == name);
-        let member = crate::producer::action::member(&self.value, name)?;
+        let member = crate::producer::bridges::action::member(&self.value, name)?;
         member.as_array().filter(|_| is_tuple).cloned()
     }
 }
@@ -346,7 +346,8 @@ mod tests {
     fn numbers_of_all_sizes_are_read() {
         let pickle = b"\x80\x04}(\x8c\x01aJ\xff\xff\xff\xff\x8c\x01b\x8a\x05\x00\x10\xa5\xd4\xe8\x8c\x01cG@\x04\x00\x00\x00\x00\x00\x00\x8c\x01dN\x8c\x01e\x88u.";
         let pickled = read(pickle).unwrap();
-        let member = |name| crate::producer::action::member(pickled.value(), name).unwrap();
+        let member =
+            |name| crate::producer::bridges::action::member(pickled.value(), name).unwrap();
         assert_eq!(member("a"), &Value::from(-1));
         assert_eq!(member("b"), &Value::from(1_000_000_000_000_i64));
         assert_eq!(member("c"), &Value::F64(2.5));

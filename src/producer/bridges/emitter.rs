@@ -5,7 +5,7 @@
 
 use rmpv::Value;
 
-use crate::producer::action::{
+use crate::producer::bridges::action::{
     Action, Aim, Arguments, Broken, DEPTH_MAX, member, of_json, plain, texts,
 };
 

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use crate::drain::Drain;
 use crate::hub::Hub;
-use crate::producer::action::{Action, Aim, Arguments, Broken, has_bytes};
-use crate::producer::{Bridge, Bridges, emitter, manager, plain};
+use crate::producer::bridges::action::{Action, Aim, Arguments, Broken, has_bytes};
+use crate::producer::bridges::{Bridge, Bridges, emitter, manager, plain};
 use crate::store::{Heard, Lease};
 use crate::topic::{Draft, EventName, TopicName};
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::producer::action::Broken;
+use crate::producer::bridges::action::Broken;
 use crate::topic::{Draft, DraftError, EventName, Kind, TopicName};
 
 /// The event of a message. A `sessionId` of another session is overwritten, as that application

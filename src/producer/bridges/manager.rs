@@ -8,8 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rmpv::Value;
 
-use crate::producer::action::{Action, Aim, Arguments, Broken, DEPTH_MAX, member, of_json, texts};
-use crate::producer::pickle;
+use crate::producer::bridges::action::{
+    Action, Aim, Arguments, Broken, DEPTH_MAX, member, of_json, texts,
+};
+use crate::producer::bridges::pickle;
 
 /// What a message wants; nothing if it is not for the main namespace, or for servers alone.
 pub(crate) fn message(data: &[u8]) -> Result<Option<Action>, Broken> {
