@@ -1,3 +1,4 @@
 //! Producers that live in the process: they append to topics like any other.
 
+pub mod bridges;
 pub mod scan;

@@ -63,6 +63,8 @@ pub struct Config {
 pub struct Producers {
     /// Scans of directories.
     pub scan: crate::producer::scan::Config,
+    /// Other people's emitters.
+    pub bridges: crate::producer::bridges::Bridges,
 }
 
 /// What clients see.

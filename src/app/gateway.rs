@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -22,6 +23,7 @@ use crate::face::ws::Ws;
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::limit::{self, Limits};
+use crate::producer::bridges;
 use crate::producer::scan::Scans;
 use crate::store::Store;
 use crate::wire::{self, Deadline, Outboxes};
@@ -66,6 +68,7 @@ impl Gateway {
         };
         let face = config.face.socketio.clone();
         let socketio = SocketIo::new(face, door.clone(), floor, &connections);
+        bridge(config, (&hub, &drain), &socketio, &mut registry);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
         let http = http::State::new(
@@ -190,6 +193,32 @@ fn sockets(config: &Config, door: &Door, drain: &Drain, connections: connection:
         drain.clone(),
         connections,
     )
+}
+
+/// Lets other people's emitters in.
+fn bridge(
+    config: &Config,
+    (hub, drain): (&Hub, &Drain),
+    socketio: &SocketIo,
+    registry: &mut Registry,
+) {
+    /// Most actions that wait for the sockets of this node.
+    const ACTIONS_MAX: usize = 1024;
+    let metrics = bridges::Metrics::register(registry);
+    let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
+    bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);
+    let (socketio, until) = (socketio.clone(), drain.clone());
+    drain.spawn(async move {
+        loop {
+            tokio::select! {
+                action = actions.recv() => match action {
+                    Some(action) => socketio.act(action).await,
+                    None => return,
+                },
+                () = until.doors_closed() => return,
+            }
+        }
+    });
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.

@@ -16,6 +16,9 @@ use super::sources::Sources;
 /// What our variables begin with.
 const PREFIX: &str = "TIDINGS__";
 
+/// Variables that other programs understand as well.
+const USUAL: [&str; 3] = ["PORT", "REDIS_URL", "RUST_LOG"];
+
 /// The settings of the environment, then those of the flags.
 pub(super) fn settings(
     sources: &Sources,
@@ -31,7 +34,7 @@ pub(super) fn settings(
     variables.sort();
     for (name, value) in &variables {
         let Some(name) = name.to_str() else { continue };
-        if name != "PORT" && name != "RUST_LOG" && !name.starts_with(PREFIX) {
+        if !USUAL.contains(&name) && !name.starts_with(PREFIX) {
             continue;
         }
         let origin = Origin::Environment(name.to_owned());
@@ -83,6 +86,9 @@ fn variable(
 ) -> Result<Vec<Setting>, Problem> {
     if name == "PORT" {
         return port(value, base, origin).map(|setting| vec![setting]);
+    }
+    if name == "REDIS_URL" {
+        return typed(path(&["store", "redis", "url"]), value, base, &origin);
     }
     if name == "RUST_LOG" {
         return typed(path(&["log", "filter"]), value, base, &origin);

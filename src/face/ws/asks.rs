@@ -78,7 +78,11 @@ impl Desk {
                 let draft = draft.clone().with_owner(owner.as_deref()).unwrap_or(draft);
                 Answer::Appended(self.hub.append(draft, None).await)
             }
-            Ask::Job(topic) => Answer::Job(self.hub.job(&topic).map(Box::new)),
+            // While the store is away nobody knows it.
+            Ask::Job(topic) => {
+                let job = self.hub.job(&topic).await.ok().flatten();
+                Answer::Job(job.map(Box::new))
+            }
             Ask::ScanView(topic) => Answer::Scan(self.scans.view(&topic)),
             Ask::ScanStart(topic, order) => {
                 Answer::ScanStarted(self.scans.start(topic, order).await)
