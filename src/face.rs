@@ -3,5 +3,6 @@
 pub(crate) mod dashboard;
 pub(crate) mod envelope;
 pub mod http;
+pub mod library;
 pub mod socketio;
 pub mod sse;

@@ -6,6 +6,7 @@ pub mod document;
 pub mod drain;
 pub mod face;
 pub mod hub;
+pub mod producer;
 pub mod quantity;
 pub mod store;
 pub mod topic;

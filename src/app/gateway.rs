@@ -12,13 +12,16 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
 use crate::drain::Drain;
+use crate::face::library::Watchers;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
+use crate::producer::library::Librarian;
 use crate::store::Store;
+use crate::store::documents::Documents;
 use crate::wire::{self, Deadline, Outboxes};
-use crate::{connection, hub};
+use crate::{connection, hub, upstream};
 
 /// A gateway that listens.
 pub struct Gateway {
@@ -61,6 +64,14 @@ impl Gateway {
         );
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
+        let librarian = librarian(config, &hub, &drain, &mut registry)?;
+        let libraries = http::library::Libraries::new(
+            (librarian, Watchers::default()),
+            config.face.http.clone(),
+            hub.clone(),
+            drain.clone(),
+            http_metrics.clone(),
+        );
         let http = http::State::new(
             config.face.http.clone(),
             hub.clone(),
@@ -68,7 +79,8 @@ impl Gateway {
             http_metrics,
             Arc::new(registry),
         );
-        let router = http::routes(http, dashboard::routes());
+        let beside = dashboard::routes().merge(http::library::routes(libraries));
+        let router = http::routes(http, beside);
 
         let faces = Arc::new((socketio.clone(), router));
         let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {
@@ -128,6 +140,24 @@ impl Gateway {
         self.socketio.close(config.limit / 4).await;
         self.drain.finished(config.limit / 2).await
     }
+}
+
+/// The library over its store, or over the service that the config names.
+fn librarian(
+    config: &Config,
+    hub: &Hub,
+    drain: &Drain,
+    registry: &mut Registry,
+) -> anyhow::Result<Librarian> {
+    let documents = Documents::open(&config.store)?;
+    let metrics = upstream::library::Metrics::register(registry);
+    let client = upstream::library::Client::new(&config.upstream.library, metrics)?;
+    Ok(Librarian::new(
+        documents,
+        client,
+        hub.clone(),
+        drain.clone(),
+    ))
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.

@@ -14,6 +14,7 @@ mod entry;
 mod exchange;
 mod extract;
 mod history;
+pub mod library;
 mod metrics;
 mod negotiate;
 mod operations;
@@ -158,7 +159,9 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
 
 /// Every path of the face, as it stands in the route table.
 pub fn paths() -> Vec<&'static str> {
-    table().into_iter().map(|(path, _)| path).collect()
+    let libraries = library::table().into_iter().map(|(path, _)| path);
+    let own = table().into_iter().map(|(path, _)| path);
+    own.chain(libraries).collect()
 }
 
 /// The paths of the face, and what is merged beside them. The layers here hold for all: request

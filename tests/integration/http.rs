@@ -4,6 +4,7 @@ mod batch;
 mod clarification;
 mod cloud_events;
 mod docs;
+mod library;
 mod operations;
 mod publish;
 mod read;
@@ -23,8 +24,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidings::drain::Drain;
 use tidings::face::http;
+use tidings::face::library::Watchers;
 use tidings::hub::{self, Hub};
+use tidings::producer::library::Librarian;
 use tidings::store::Store;
+use tidings::store::documents::Documents;
+use tidings::upstream::library::{self as upstream, Client};
 use tower::ServiceExt;
 
 /// Longest that a test waits for what must come.
@@ -48,6 +53,7 @@ struct Parts {
     store: tidings::store::Config,
     hub: hub::Config,
     http: http::Config,
+    upstream: upstream::Config,
 }
 
 /// The HTTP face over a hub of its own.
@@ -56,6 +62,25 @@ struct Face {
     router: Router,
     hub: Hub,
     drain: Drain,
+}
+
+/// The library's paths over documents of their own.
+fn libraries(
+    parts: &Parts,
+    hub: &Hub,
+    drain: &Drain,
+    metrics: &http::Metrics,
+) -> http::library::Libraries {
+    let documents = Documents::open(&parts.store).unwrap();
+    let service = Client::new(&parts.upstream, upstream::Metrics::default()).unwrap();
+    let librarian = Librarian::new(documents, service, hub.clone(), drain.clone());
+    http::library::Libraries::new(
+        (librarian, Watchers::default()),
+        parts.http.clone(),
+        hub.clone(),
+        drain.clone(),
+        metrics.clone(),
+    )
 }
 
 /// A response whose body has been read.
@@ -76,26 +101,28 @@ impl Face {
             store: section(&["store"]),
             hub: section(&["hub"]),
             http: section(&["face", "http"]),
+            upstream: section(&["upstream", "library"]),
         };
         change(&mut parts);
         let (mut registry, drain) = (Registry::default(), Drain::new());
         let counters = hub::Metrics::register(&mut registry);
         let hub = Hub::new(
-            parts.hub,
-            Store::open(parts.store).unwrap(),
+            parts.hub.clone(),
+            Store::open(parts.store.clone()).unwrap(),
             drain.clone(),
             counters,
         );
         let metrics = http::Metrics::register(&mut registry);
+        let libraries = libraries(&parts, &hub, &drain, &metrics);
         let state = http::State::new(
-            parts.http,
+            parts.http.clone(),
             hub.clone(),
             drain.clone(),
             metrics,
             Arc::new(registry),
         );
         Self {
-            router: http::routes(state, Router::new()),
+            router: http::routes(state, http::library::routes(libraries)),
             hub,
             drain,
         }

@@ -11,6 +11,8 @@ pub(crate) enum Code {
     PathUnknown,
     TopicUnknown,
     ClarificationUnknown,
+    LibraryUnknown,
+    DocumentUnknown,
     MethodNotAllowed,
     NotAcceptable,
     KeyInFlight,
@@ -33,7 +35,13 @@ pub(crate) enum Code {
     ClarificationInvalid,
     AnswerInvalid,
     CloudEventInvalid,
+    IdInvalid,
+    DocumentInvalid,
     Internal,
+    UpstreamFailed,
+    UpstreamResting,
+    LibraryBusy,
+    LibrariesFull,
     Draining,
     TopicsFull,
     TopicFull,
@@ -51,6 +59,8 @@ impl Code {
             Self::PathUnknown => "path_unknown",
             Self::TopicUnknown => "topic_unknown",
             Self::ClarificationUnknown => "clarification_unknown",
+            Self::LibraryUnknown => "library_unknown",
+            Self::DocumentUnknown => "document_unknown",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable => "not_acceptable",
             Self::KeyInFlight => "idempotency_key_in_flight",
@@ -73,7 +83,13 @@ impl Code {
             Self::ClarificationInvalid => "clarification_invalid",
             Self::AnswerInvalid => "answer_invalid",
             Self::CloudEventInvalid => "cloud_event_invalid",
+            Self::IdInvalid => "id_invalid",
+            Self::DocumentInvalid => "document_invalid",
             Self::Internal => "internal",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::UpstreamResting => "upstream_resting",
+            Self::LibraryBusy => "library_busy",
+            Self::LibrariesFull => "libraries_full",
             Self::Draining => "draining",
             Self::TopicsFull => "topics_full",
             Self::TopicFull => "topic_full",
@@ -91,6 +107,8 @@ impl Code {
             Self::PathUnknown => "There is no such path",
             Self::TopicUnknown => "There is no such topic",
             Self::ClarificationUnknown => "There is no such clarification",
+            Self::LibraryUnknown => "There is no such library",
+            Self::DocumentUnknown => "There is no such document",
             Self::MethodNotAllowed => "The path has no such method",
             Self::NotAcceptable => "There is no such representation",
             Self::KeyInFlight => "The same event is being published",
@@ -113,7 +131,13 @@ impl Code {
             Self::ClarificationInvalid => "The clarification is malformed",
             Self::AnswerInvalid => "The answer is not allowed",
             Self::CloudEventInvalid => "This is no CloudEvent 1.0",
+            Self::IdInvalid => "The id is not allowed",
+            Self::DocumentInvalid => "This is no document, library or search",
             Self::Internal => "Something went wrong in the gateway",
+            Self::UpstreamFailed => "The service behind the gateway failed",
+            Self::UpstreamResting => "The service behind the gateway is left alone for a while",
+            Self::LibraryBusy => "The library has too much to do",
+            Self::LibrariesFull => "There are too many libraries",
             Self::Draining => "The gateway is shutting down",
             Self::TopicsFull => "There are too many topics",
             Self::TopicFull => "The topic has too many subscribers",
@@ -127,9 +151,11 @@ impl Code {
         match self {
             Self::NotJson | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::PathUnknown | Self::TopicUnknown | Self::ClarificationUnknown => {
-                StatusCode::NOT_FOUND
-            }
+            Self::PathUnknown
+            | Self::TopicUnknown
+            | Self::ClarificationUnknown
+            | Self::LibraryUnknown
+            | Self::DocumentUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::KeyInFlight | Self::ClarificationKnown | Self::ClarificationAnswered => {
@@ -150,20 +176,26 @@ impl Code {
             | Self::KeyReused
             | Self::ClarificationInvalid
             | Self::AnswerInvalid
-            | Self::CloudEventInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+            | Self::CloudEventInvalid
+            | Self::IdInvalid
+            | Self::DocumentInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Draining | Self::TopicsFull | Self::TopicFull | Self::StoreAway => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Draining
+            | Self::TopicsFull
+            | Self::TopicFull
+            | Self::StoreAway
+            | Self::UpstreamResting
+            | Self::LibraryBusy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreFull | Self::LibrariesFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 
     /// After how many seconds it is worth another try, if it is.
     pub(crate) const fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::KeyInFlight | Self::Draining | Self::StoreAway => Some(1),
-            Self::TopicFull => Some(5),
+            Self::KeyInFlight | Self::Draining | Self::StoreAway | Self::LibraryBusy => Some(1),
+            Self::TopicFull | Self::UpstreamFailed | Self::UpstreamResting => Some(5),
             Self::TopicsFull => Some(30),
             Self::StoreFull => Some(60),
             _ => None,

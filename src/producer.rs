@@ -1,0 +1,3 @@
+//! Producers that live in the process: they append to topics like any producer.
+
+pub mod library;
