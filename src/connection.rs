@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 /// The public id of a connection: shown to everybody, worth nothing as a credential.
@@ -41,6 +42,18 @@ impl Default for ConnectionId {
     }
 }
 
+impl Serialize for ConnectionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ConnectionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|id| Self(id.into()))
+    }
+}
+
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -60,8 +73,31 @@ pub enum CloseReason {
     Overloaded,
     /// It broke the protocol.
     Protocol,
+    /// Its client came back on another connection.
+    Replaced,
     /// The node is draining.
     Drain,
+}
+
+/// How a client fared that asked for its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It has it again, and what it missed.
+    Recovered,
+    /// The session is not known (any more).
+    Unknown,
+    /// Something of what it missed is gone.
+    Gap,
+}
+
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Unknown => "unknown",
+            Self::Gap => "gap",
+        }
+    }
 }
 
 impl CloseReason {
@@ -73,6 +109,7 @@ impl CloseReason {
             Self::Stalled => "stalled",
             Self::Overloaded => "overloaded",
             Self::Protocol => "protocol",
+            Self::Replaced => "replaced",
             Self::Drain => "drain",
         }
     }
@@ -83,6 +120,13 @@ impl CloseReason {
 pub struct Metrics {
     open: Family<FaceLabel, Gauge>,
     closed: Family<ClosedLabel, Counter>,
+    recoveries: Family<OutcomeLabel, Counter>,
+    sessions_evicted: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,12 +154,35 @@ impl Metrics {
             "Connections that ended, by face and close reason",
             m.closed.clone(),
         );
+        registry.register(
+            "tidings_recoveries",
+            "Clients that came back and asked for their session, by outcome",
+            m.recoveries.clone(),
+        );
+        registry.register(
+            "tidings_sessions_evicted",
+            "Sessions of absent clients that were forgotten early, for want of room",
+            m.sessions_evicted.clone(),
+        );
         m
     }
 
     /// A client has connected.
     pub fn opened(&self, face: &'static str) {
         self.open.get_or_create(&FaceLabel { face }).inc();
+    }
+
+    /// A client asked for its session.
+    pub fn recovery(&self, outcome: Outcome) {
+        let outcome = outcome.as_str();
+        self.recoveries
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc();
+    }
+
+    /// The session of an absent client was forgotten early.
+    pub fn session_evicted(&self) {
+        self.sessions_evicted.inc();
     }
 
     /// A client is gone.

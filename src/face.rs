@@ -6,3 +6,4 @@ pub mod http;
 pub mod library;
 pub mod socketio;
 pub mod sse;
+pub mod ws;

@@ -1,6 +1,7 @@
 //! tidings: a Socket.IO-compatible realtime gateway for the progress of jobs and sessions.
 
 pub mod app;
+pub mod auth;
 pub mod connection;
 pub mod document;
 pub mod drain;

@@ -5,23 +5,31 @@
 //! Memory answers at once; SQLite takes jobs through a bounded queue (`Store::room`) and answers
 //! each when it is committed, in the order in which they were handed in.
 
+mod condition;
 mod config;
 pub mod documents;
 mod memory;
+mod metrics;
 mod receipts;
+mod resumes;
 mod sqlite;
 
+pub use self::condition::Condition;
 pub use self::config::{Config, Durability, Sqlite as SqliteConfig};
 pub use self::memory::MemoryLog;
+pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
+pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
 pub use self::sqlite::{Damaged, SqliteLog};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use uuid::Uuid;
+
 use self::sqlite::Sqlite;
-use crate::topic::{Event, Seq, TopicName};
+use crate::topic::{Epoch, Event, Seq, TopicName};
 
 /// Why the store refused an event.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -85,6 +93,7 @@ struct Shared {
     bytes: Arc<AtomicUsize>,
     receipts: Receipts,
     sqlite: Option<Sqlite>,
+    metrics: Metrics,
     promise: String,
 }
 
@@ -94,8 +103,9 @@ impl Store {
     /// # Errors
     /// [`OpenError`].
     pub fn open(config: Config) -> Result<Self, OpenError> {
+        let metrics = Metrics::default();
         let sqlite = match &config.data_dir {
-            Some(dir) => Some(Sqlite::open(dir, &config)?),
+            Some(dir) => Some(Sqlite::open(dir, &config, &metrics)?),
             None => None,
         };
         let promise = match &sqlite {
@@ -112,6 +122,7 @@ impl Store {
             bytes: Arc::default(),
             receipts,
             sqlite,
+            metrics,
             promise,
         })))
     }
@@ -119,6 +130,33 @@ impl Store {
     /// Its name and promise, for the start-up line.
     pub fn promise(&self) -> &str {
         &self.0.promise
+    }
+
+    /// Whether it can be written.
+    pub fn condition(&self) -> Condition {
+        self.sqlite().map(Sqlite::condition).unwrap_or_default()
+    }
+
+    /// Sets who is told when events of a topic were lost while the process runs: the topic, and
+    /// the epoch that it had. Called by the writer, before anybody can read what is left.
+    pub(crate) fn on_lost(&self, told: impl Fn(&TopicName, &Epoch) + Send + Sync + 'static) {
+        if let Some(sqlite) = self.sqlite() {
+            sqlite.on_lost(Box::new(told));
+        }
+    }
+
+    /// The counters of the store.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Records by which somebody is known again after the process was killed.
+    pub fn resumes(&self) -> Resumes {
+        Resumes::new(self.clone())
+    }
+
+    fn sqlite(&self) -> Option<&Sqlite> {
+        self.0.sqlite.as_ref()
     }
 
     /// The log of a topic that is new.
@@ -297,4 +335,13 @@ impl Log {
             log.trimmed(trim, is_done);
         }
     }
+}
+
+/// Eight random characters: the chance that two incarnations of a topic share one is negligible.
+pub(crate) fn new_epoch() -> Epoch {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let bits = Uuid::now_v7().as_u128();
+    let digit = |n: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * n)) & 31).unwrap_or(0)]);
+    let text: String = (0..8).map(digit).collect();
+    Epoch::new(&text).expect("the alphabet is allowed in an epoch")
 }

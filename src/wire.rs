@@ -8,14 +8,17 @@ mod accept;
 mod body;
 mod config;
 pub mod frame;
+mod guard;
 mod memory;
 mod outbox;
+mod stall;
 mod stream;
 mod upgrade;
 
 pub use self::accept::{Metrics, Peer, Permit, serve};
 pub use self::body::{Deadline, DeadlineError};
 pub use self::config::Config;
+pub use self::guard::Lifeline;
 pub use self::outbox::{Outbox, Outboxes, Sent};
 pub use self::stream::{Filter, Stream, Verdict};
 pub use self::upgrade::{Raw, Upgrade, UpgradeError, is_upgrade};

@@ -2,7 +2,7 @@
 # Installs what is missing and runs every test there is; the last line is `N passed, N failed[, N skipped]`.
 #
 #   ./tests/run.sh                 everything
-#   ./tests/run.sh js python       only these suites: rust conformance js python browser interop
+#   ./tests/run.sh js python       only these suites: rust conformance js python typescript browser interop
 #
 # Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer. Debian packages that lack are installed when this runs
 # as root (or sudo asks for no password); otherwise it says what to install and skips what needs it.
@@ -179,12 +179,16 @@ suite_python() {
     rm -f "$logs/$version.xml"
     logged "$version" 600 "$cache/venv-$version/bin/python" -m pytest -c tests/clients/python/pytest.ini --rootdir tests/clients/python \
       "--junitxml=$logs/$version.xml" tests/clients/python || code=$?
-    local bad skips all
-    bad=$(attribute "$logs/$version.xml" failures errors)
-    skips=$(attribute "$logs/$version.xml" skipped)
-    all=$(attribute "$logs/$version.xml" tests)
-    tallied "$version" "$code" "$((all - bad - skips))" "$bad" "$skips"
+    tallied_xml "$version" "$code"
   done
+}
+# tallied_xml NAME CODE: from the JUnit report in $logs/NAME.xml
+tallied_xml() {
+  local bad skips all
+  bad=$(attribute "$logs/$1.xml" failures errors)
+  skips=$(attribute "$logs/$1.xml" skipped)
+  all=$(attribute "$logs/$1.xml" tests)
+  tallied "$1" "$2" "$((all - bad - skips))" "$bad" "$skips"
 }
 # attribute FILE NAME...: the sum of these attributes of its <testsuite>
 attribute() {
@@ -197,6 +201,24 @@ except (OSError, tree.ParseError):
     suites = []
 print(sum(int(suite.get(name, 0)) for suite in suites for name in sys.argv[2:]))
 PY
+}
+
+# the client package: its types, its size, what it does with a gateway, its README
+suite_typescript() {
+  local package=$root/clients/typescript code=0
+  if ! node_is_good; then skip typescript "Node 20 or newer is not there"; return; fi
+  npm_packages "$root/tests/clients/js" || { record typescript 0 1 0; return; }
+  npm_packages "$package" || { record typescript 0 1 0; return; }
+  if logged typescript-check 300 npm --prefix "$package" run check; then
+    record typescript-check 1 0 0
+  else
+    record typescript-check 0 1 0
+    explain typescript-check 40
+  fi
+  rm -f "$logs/typescript.xml"
+  logged typescript 600 bash -c 'cd "$1" && exec node node_modules/vitest/vitest.mjs run --reporter=default --reporter=junit --outputFile.junit="$2"' \
+    vitest "$package" "$logs/typescript.xml" || code=$?
+  tallied_xml typescript "$code"
 }
 
 suite_browser() {
@@ -238,7 +260,7 @@ suite_interop() {
   done
   if [ -z "$url" ]; then explain interop-gateway; record interop 0 1 0; return; fi
   # shellcheck disable=SC2016 # the kit's shell expands these
-  GATEWAY_URL=$url MSGPACK_PATH=/socket.io-msgpack/ ROBUST=1 \
+  GATEWAY_URL=$url MSGPACK_PATH=/socket.io-msgpack/ ROBUST=1 CSR=1 \
     PUBLISH_BIN_CMD='curl -sf -o /dev/null -X POST "$GATEWAY_URL/v1/topics/session:$SESSION_ID/events" -H "content-type: application/json" --data-binary "{\"name\":\"$EVENT\",\"data_base64\":\"$DATA_B64\"}"' \
     logged interop 900 node "$copy/run.js" || code=$?
   kill "$gateway" 2>/dev/null || true
@@ -250,10 +272,10 @@ suite_interop() {
 }
 
 suites=("$@")
-if [ $# -eq 0 ]; then suites=(rust conformance js python browser interop); fi
+if [ $# -eq 0 ]; then suites=(rust conformance js python typescript browser interop); fi
 for suite in "${suites[@]}"; do
   if ! declare -F "suite_$suite" >/dev/null; then
-    say "there is no suite \`$suite\`: rust conformance js python browser interop"
+    say "there is no suite \`$suite\`: rust conformance js python typescript browser interop"
     exit 2
   fi
 done

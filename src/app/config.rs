@@ -6,7 +6,6 @@
 //! Defaults live in the embedded file alone: a part that joins is one line in [`Config`] and one
 //! section in that file.
 
-mod auth;
 mod environment;
 mod flatten;
 mod log;
@@ -15,7 +14,6 @@ mod problem;
 mod resolve;
 mod sources;
 
-pub use self::auth::{Auth, Mode};
 pub use self::log::{Format, Log};
 pub use self::problem::{Origin, Problem, Problems};
 pub use self::sources::Sources;
@@ -23,6 +21,8 @@ pub use self::sources::Sources;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use crate::auth::Mode;
 
 /// The manual and every default, in one file.
 const DEFAULTS: &str = include_str!("../../config/tidings.toml");
@@ -37,7 +37,7 @@ pub struct Config {
     /// What is logged, and how.
     pub log: Log,
     /// Who may enter.
-    pub auth: Auth,
+    pub auth: crate::auth::Config,
     /// The listener and its connections.
     pub wire: crate::wire::Config,
     /// Logs and receipts.
@@ -60,6 +60,8 @@ pub struct Faces {
     pub socketio: crate::face::socketio::Config,
     /// HTTP clients.
     pub http: crate::face::http::Config,
+    /// Clients of the plain WebSocket dialects.
+    pub ws: crate::face::ws::Config,
 }
 
 /// The applications behind the gateway.
@@ -111,10 +113,27 @@ impl Config {
         if !listen.ip().is_loopback() && self.auth.mode == Mode::None && !self.auth.insecure {
             let what = format!(
                 "`{listen}` can be reached from other machines, and `auth.mode` is `none`, so \
-                 everybody there could read and publish everything; listen on 127.0.0.1, or pass \
-                 `--insecure` if something in front decides who may enter"
+                 everybody there could read and publish everything; set `auth.mode = \"token\"` with a \
+                 key in `auth.jwt` or API keys, listen on 127.0.0.1, or pass `--insecure` if \
+                 something in front decides who may enter"
             );
             add(&LISTEN, what);
+        }
+        if let [_, second, ..] = self.auth.jwt.sources().as_slice() {
+            let what = "tokens are checked with one sort of key: keep one of `auth.jwt.secret`, \
+                        `auth.jwt.public_key_file` and `auth.jwt.jwks_url`";
+            add(&["auth", "jwt", second], what.to_owned());
+        }
+        if self.auth.revocations_max > self.store.log_events_max / 2 {
+            let what = format!(
+                "revocations are kept in a topic of at most `store.log_events_max` ({}) events, \
+                 half of which may hold at a time",
+                self.store.log_events_max
+            );
+            add(&["auth", "revocations_max"], what);
+        }
+        if let Err(what) = crate::auth::Origins::new(&self.face.http.cors_origins) {
+            add(&["face", "http", "cors_origins"], what.to_string());
         }
         if let Err(what) = self.log.directives() {
             add(&["log", "filter"], what);

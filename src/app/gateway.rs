@@ -15,6 +15,7 @@ use crate::drain::Drain;
 use crate::face::library::Watchers;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
+use crate::face::ws::{Desk, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::producer::library::Librarian;
@@ -39,6 +40,10 @@ impl Gateway {
     /// When the address cannot be bound.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let wire_config = Arc::new(config.wire.clone());
+        anyhow::ensure!(
+            config.auth.mode == crate::auth::Mode::None,
+            "`auth.mode = \"token\"` is not enforced by every face yet: set it to \"none\""
+        );
         let listener = bind(wire_config.listen)?;
         let addr = listener.local_addr()?;
 
@@ -46,6 +51,7 @@ impl Gateway {
         let mut registry = Registry::default();
         let store = Store::open(config.store.clone())?;
         let store_promise = store.promise().to_owned();
+        store.metrics().register(&mut registry);
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
@@ -64,9 +70,12 @@ impl Gateway {
         );
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
-        let librarian = librarian(config, &hub, &drain, &mut registry)?;
+        let library = (
+            librarian(config, &hub, &drain, &mut registry)?,
+            Watchers::default(),
+        );
         let libraries = http::library::Libraries::new(
-            (librarian, Watchers::default()),
+            library.clone(),
             config.face.http.clone(),
             hub.clone(),
             drain.clone(),
@@ -79,7 +88,19 @@ impl Gateway {
             http_metrics,
             Arc::new(registry),
         );
-        let beside = dashboard::routes().merge(http::library::routes(libraries));
+        let ws = Ws::new(
+            config.face.ws.clone(),
+            &config.wire,
+            Desk {
+                hub: hub.clone(),
+                library,
+            },
+            drain.clone(),
+            connections.clone(),
+        );
+        let beside = dashboard::routes()
+            .merge(ws.routes())
+            .merge(http::library::routes(libraries));
         let router = http::routes(http, beside);
 
         let faces = Arc::new((socketio.clone(), router));

@@ -20,6 +20,7 @@ mod negotiate;
 mod operations;
 mod publish;
 mod refusal;
+pub(crate) mod refused;
 mod stream;
 mod topics;
 mod wizard;

@@ -18,6 +18,7 @@ mod packets;
 mod polling;
 mod probe;
 mod producers;
+mod recovery;
 mod request;
 mod requests;
 mod sessions;
@@ -37,6 +38,7 @@ use socketioxide::service::SocketIoService;
 use socketioxide::{ParserConfig, SocketIoBuilder};
 
 use self::client_files::ClientFiles;
+use self::recovery::Recovery;
 use self::requests::Desk;
 use self::shim::{Language, Settings, Shim, Wire};
 use crate::connection::Metrics;
@@ -65,9 +67,16 @@ impl SocketIo {
     /// The face over a hub.
     pub fn new(config: Config, hub: Hub, wire: Wire, metrics: &Metrics) -> Self {
         let config = Arc::new(config);
+        let recovery = Recovery::new(
+            config.recovery.clone(),
+            hub.clone(),
+            &wire.drain,
+            metrics.clone(),
+        );
         let desk = Desk {
             hub,
             config: Arc::clone(&config),
+            recovery,
             drain: wire.drain.clone(),
         };
         let (plain, plain_io) = engine(&config, PATH, Language::SocketIo);

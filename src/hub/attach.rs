@@ -124,6 +124,22 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Whether everything after this place can still be read. Of a topic of which nobody has seen
+    /// anything (place 0) that is so as long as the log has its first event, whatever its epoch.
+    pub fn holds(&self, name: &TopicName, cursor: &Cursor) -> bool {
+        let Some(topic) = self.topic(name) else {
+            return cursor.seq == Seq::ZERO;
+        };
+        let state = topic.lock();
+        let oldest = Seq(state.log.oldest().0 - 1);
+        if cursor.seq == Seq::ZERO {
+            return oldest == Seq::ZERO;
+        }
+        cursor.epoch == state.epoch && (oldest..=state.head().seq).contains(&cursor.seq)
+    }
+}
+
 impl Seat {
     /// The topic.
     pub const fn topic(&self) -> &Arc<Topic> {
@@ -133,6 +149,12 @@ impl Seat {
     /// Counts that the subscriber was told of a gap after it had attached.
     pub(crate) fn count_gap(&self) {
         self.hub.0.metrics.gaps.inc();
+    }
+
+    /// Counts the events between two of its subscriber that follow each other: those that it was
+    /// not sent since a newer state stands for them.
+    pub(crate) fn count_left_out(&self, face: &'static str, events: u64) {
+        self.hub.0.metrics.left_out(face, events);
     }
 }
 

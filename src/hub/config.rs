@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hub::lane;
 use crate::quantity::ByteSize;
 use crate::topic::{Bounds, Classes};
 
@@ -39,6 +40,8 @@ pub struct Config {
     /// How often old topics are looked for.
     #[serde(with = "crate::quantity::duration")]
     pub sweep_interval: Duration,
+    /// What subscribers that are behind get.
+    pub lanes: lane::Config,
     /// The class of each event name; names that are not listed are facts.
     pub classes: Classes,
 }

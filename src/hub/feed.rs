@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::hub::{AttachError, Description, From, Gap, Hub, Read, Seat, Subscriber, Topic};
+use crate::hub::{AttachError, Description, From, Gap, Hub, Lane, Read, Seat, Subscriber, Topic};
 use crate::topic::{Cursor, Entry, Event, Seq, TopicName};
 
 /// Most entries that are taken from the ring at once.
@@ -31,7 +31,7 @@ pub struct Feed {
     seat: Seat,
     signal: Arc<Signal>,
     cursor: Cursor,
-    live_after: Seq,
+    lane: Lane,
     gap: Option<Gap>,
     backlog: VecDeque<Arc<Event>>,
     page: VecDeque<Arc<Entry>>,
@@ -101,7 +101,7 @@ impl Hub {
             seat: attached.seat,
             signal,
             cursor: attached.cursor,
-            live_after: attached.head,
+            lane: Lane::new(attached.head),
             gap: attached.gap,
             backlog: attached.backlog.into(),
             page: VecDeque::new(),
@@ -124,10 +124,12 @@ impl Feed {
             }
             if let Some(entry) = self.page.pop_front() {
                 let event = Arc::clone(&entry.event);
+                let left_out = event.seq.0 - self.cursor.seq.0 - 1;
+                self.seat.count_left_out(self.signal.transport, left_out);
                 self.cursor = event.cursor();
                 self.signal.read.store(event.seq.0, Ordering::Relaxed);
                 return FeedItem::Event {
-                    is_live: event.seq > self.live_after,
+                    is_live: event.seq > self.lane.live_after(),
                     event,
                 };
             }
@@ -139,8 +141,10 @@ impl Feed {
 
     /// Takes the next page from the topic. Returns whether there was anything.
     fn fill(&mut self) -> bool {
-        let mut page = Vec::new();
-        match self.seat.topic().read(&self.cursor, PAGE, &mut page) {
+        let (mut page, topic) = (Vec::new(), self.seat.topic());
+        // It is pulled: whoever is far behind when it comes was held up.
+        self.lane.hold_up();
+        match self.lane.read(topic, &self.cursor, PAGE, &mut page) {
             Read::Entries => {
                 self.page = page.into();
                 !self.page.is_empty()
@@ -149,7 +153,7 @@ impl Feed {
                 self.seat.count_gap();
                 let (backlog, to) = self.seat.topic().joining();
                 let from = std::mem::replace(&mut self.cursor, to.clone());
-                self.live_after = to.seq;
+                self.lane = Lane::new(to.seq);
                 self.gap = Some(Gap { from, to });
                 self.backlog = backlog.into();
                 true

@@ -27,11 +27,18 @@ pub struct Metrics {
     pub(crate) receipts_replayed: Counter,
     /// Subscribers told of a gap.
     pub(crate) gaps: Counter,
+    /// States left out for subscribers that are behind.
+    left_out: Family<FaceLabel, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ClassLabel {
     class: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaceLabel {
+    face: &'static str,
 }
 
 impl Metrics {
@@ -70,6 +77,11 @@ impl Metrics {
             m.receipts_replayed.clone(),
         );
         registry.register("tidings_gaps", "Subscribers told of a gap", m.gaps.clone());
+        registry.register(
+            "tidings_events_conflated",
+            "States that subscribers were not sent since a newer one stands for them, by face",
+            m.left_out.clone(),
+        );
         m
     }
 
@@ -79,6 +91,15 @@ impl Metrics {
                 class: class.as_str(),
             })
             .inc();
+    }
+
+    /// Notes that a subscriber of a face was not sent so many events.
+    pub(crate) fn left_out(&self, face: &'static str, events: u64) {
+        if events > 0 {
+            self.left_out
+                .get_or_create(&FaceLabel { face })
+                .inc_by(events);
+        }
     }
 
     /// How many subscriptions there are.

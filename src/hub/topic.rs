@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 use crate::hub::Config;
 use crate::hub::fanout::{Description, Subscriber};
+use crate::hub::lane;
 use crate::hub::seats::Seats;
-use crate::store::Log;
+use crate::store::{Log, new_epoch};
 use crate::topic::{
     self, Cursor, Entry, Epoch, Event, Fold, Ring, Seq, Slice, Status, TopicName, iso8601,
 };
@@ -43,15 +43,16 @@ pub(crate) struct State {
     pub(crate) is_pumping: bool,
     /// Set when the topic left the map: whoever still holds it must look it up again.
     pub(crate) is_retired: bool,
-    bounds: Bounds,
+    pub(crate) bounds: Bounds,
 }
 
 /// What a topic may hold in memory.
 #[derive(Debug, Clone, Copy)]
-struct Bounds {
+pub(crate) struct Bounds {
     ring_events_max: usize,
     ring_bytes_max: usize,
     fold: topic::Bounds,
+    pub(crate) lanes: lane::Config,
 }
 
 /// What a reader at a cursor finds.
@@ -288,6 +289,18 @@ impl Topic {
         had_events
     }
 
+    /// Begins a new epoch if it has this one, whose events are gone from the store.
+    pub(crate) fn lose(&self, epoch: &Epoch) -> bool {
+        let mut state = self.peek();
+        let is_lost = state.epoch == *epoch;
+        if is_lost {
+            state.renew();
+        }
+        drop(state);
+        self.clarified.notify_waiters();
+        is_lost
+    }
+
     /// Whether it ended or fell silent so long ago that it may be forgotten.
     pub(crate) fn is_forgettable(&self, config: &Config, now_ms: i64) -> bool {
         let state = self.peek();
@@ -313,6 +326,7 @@ impl State {
             ring_events_max: config.ring_events_max,
             ring_bytes_max: config.ring_bytes_max.bytes(),
             fold: config.fold_bounds(),
+            lanes: config.lanes,
         };
         let (epoch, head, touched_ms) = match log.unread() {
             Some(found) => (found.epoch.clone(), Seq(found.head), found.updated_ms),
@@ -385,13 +399,4 @@ fn blocking(read: impl FnOnce()) {
     } else {
         read();
     }
-}
-
-/// Eight random characters: the chance that two incarnations of a topic share one is negligible.
-fn new_epoch() -> Epoch {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let bits = Uuid::now_v7().as_u128();
-    let digit = |n: u32| char::from(ALPHABET[usize::try_from((bits >> (5 * n)) & 31).unwrap_or(0)]);
-    let text: String = (0..8).map(digit).collect();
-    Epoch::new(&text).expect("the alphabet is allowed in an epoch")
 }

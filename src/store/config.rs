@@ -27,6 +27,9 @@ pub struct Config {
     /// How long a receipt is kept.
     #[serde(with = "crate::quantity::duration")]
     pub receipt_age_max: Duration,
+    /// Most resumes (records of sessions that can be recovered after a restart); the oldest make
+    /// room.
+    pub resumes_max: usize,
     /// The durable store.
     pub sqlite: Sqlite,
     /// Libraries and their documents.

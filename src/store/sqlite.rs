@@ -6,21 +6,26 @@
 //! names the newest. The index of a topic is made from that chain when the topic is first touched.
 //! Every row has a checksum; a chain that does not hold is damage, and the topic begins anew.
 
+mod changes;
 mod file;
 mod log;
 mod record;
+mod recovery;
+mod resumes;
 mod rows;
 mod salvage;
+mod shelf;
+mod wal;
 mod writer;
 
 pub(crate) use self::log::Trim;
 pub use self::log::{Damaged, SqliteLog};
 pub(crate) use self::rows::Stored;
+pub(crate) use self::shelf::Lost;
 
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,8 +33,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use self::shelf::Shelf;
+use crate::store::condition::Condition;
 use crate::store::memory::Bounds;
-use crate::store::{Config, Error, Fingerprint, Given, OpenError};
+use crate::store::{Config, Error, Fingerprint, Given, Metrics, OpenError};
 use crate::topic::{Epoch, Event, TopicName};
 
 /// Connections that read.
@@ -44,21 +51,18 @@ pub(crate) struct Sqlite(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    dir: PathBuf,
+    shelf: Arc<Shelf>,
     bounds: Bounds,
     queue: Option<mpsc::Sender<Queued>>,
     queue_bytes: Arc<Semaphore>,
     queue_units_max: usize,
-    readers: [Mutex<Connection>; READERS],
     found: Mutex<Vec<(TopicName, Stored)>>,
-    bytes: Arc<AtomicUsize>,
-    is_backed_up: AtomicBool,
     writer: Option<JoinHandle<()>>,
     /// Held while the file is open: a second process is refused by it.
     _lock: File,
 }
 
-/// What is told when a job is done: the offset of an event, zero for other jobs.
+/// What is told when a job is done: the offset of an event, how many rows were forgotten, or zero.
 pub(crate) type Done = Box<dyn FnOnce(Result<i64, Error>) + Send>;
 
 /// What the writer does.
@@ -67,6 +71,12 @@ pub(crate) enum Job {
     Append(Box<Append>),
     /// Forgets an incarnation of a topic.
     Forget(Forget),
+    /// Keeps a resume.
+    KeepResume(Box<KeptResume>),
+    /// Forgets the resume of an id.
+    ForgetResume(Box<str>),
+    /// Forgets some of the resumes of earlier processes.
+    ForgetEarlierResumes(Done),
     /// Forgets old receipts and gives space back.
     Tidy {
         receipts_max: usize,
@@ -95,14 +105,23 @@ pub(crate) struct Forget {
     pub(crate) done: Done,
 }
 
+/// A record to be kept under an id.
+pub(crate) struct KeptResume {
+    pub(crate) id: Box<str>,
+    pub(crate) record: Vec<u8>,
+    pub(crate) done: Done,
+}
+
 impl Job {
     fn finish(self, result: Result<i64, Error>) {
         match self {
             Self::Append(append) => (append.done)(result),
             Self::Forget(forget) => (forget.done)(result),
-            Self::Tidy { .. } => {
+            Self::KeepResume(kept) => (kept.done)(result),
+            Self::ForgetEarlierResumes(done) => done(result),
+            Self::ForgetResume(_) | Self::Tidy { .. } => {
                 if let Err(error) = result {
-                    tracing::warn!(%error, "old receipts could not be forgotten");
+                    tracing::warn!(%error, "what is not needed any more could not be forgotten");
                 }
             }
         }
@@ -133,15 +152,16 @@ impl Room {
 
 impl Sqlite {
     /// Opens the file of a directory, makes it if there is none, and starts the writer.
-    pub(crate) fn open(dir: &Path, config: &Config) -> Result<Self, OpenError> {
+    pub(crate) fn open(dir: &Path, config: &Config, metrics: &Metrics) -> Result<Self, OpenError> {
         let opened = file::open(dir, &config.sqlite)?;
         let unusable = |why: String| OpenError::Unusable {
             path: dir.display().to_string(),
             why,
         };
-        let bytes = Arc::new(AtomicUsize::new(0));
-        let writer = writer::Writer::new(opened.connection, &opened.found, &config.sqlite, &bytes)
-            .map_err(|error| unusable(error.to_string()))?;
+        let shelf = Arc::new(Shelf::new(dir, opened.readers, metrics.clone()));
+        let writer =
+            writer::Writer::new(opened.connection, &opened.found, config, Arc::clone(&shelf))
+                .map_err(|error| unusable(error.to_string()))?;
         let (queue, jobs) = mpsc::channel(config.sqlite.queue_events_max.max(1));
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -150,15 +170,12 @@ impl Sqlite {
         let queue_units_max = (config.sqlite.queue_bytes_max.bytes() / UNIT_BYTES)
             .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Ok(Self(Arc::new(Shared {
-            dir: dir.to_owned(),
+            shelf,
             bounds: config.bounds(),
             queue: Some(queue),
             queue_bytes: Arc::new(Semaphore::new(queue_units_max)),
             queue_units_max,
-            readers: opened.readers.map(Mutex::new),
             found: Mutex::new(opened.found),
-            bytes,
-            is_backed_up: AtomicBool::new(false),
             writer: Some(thread),
             _lock: opened.lock,
         })))
@@ -166,12 +183,12 @@ impl Sqlite {
 
     /// The directory.
     pub(crate) fn dir(&self) -> &Path {
-        &self.0.dir
+        &self.0.shelf.dir
     }
 
     /// The bytes of the file.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.bytes.load(Ordering::Relaxed)
+        self.0.shelf.bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn take_found(&self) -> Vec<(TopicName, Stored)> {
@@ -179,8 +196,11 @@ impl Sqlite {
         std::mem::take(&mut found)
     }
 
-    /// A place in the queue; waits for it.
+    /// A place in the queue; waits for it. Refused at once while the file cannot be written.
     pub(crate) async fn room(&self, bytes: usize) -> Result<Room, Error> {
+        if let Some(refusal) = self.condition().refusal() {
+            return Err(refusal);
+        }
         let ended = || Error::Unavailable("the store has been closed".into());
         let queue = self.0.queue.clone().ok_or_else(ended)?;
         let units = (bytes / UNIT_BYTES + 1).min(self.0.queue_units_max);
@@ -202,39 +222,44 @@ impl Sqlite {
     ) -> Option<(Fingerprint, Given)> {
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let age_max_ms = i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX);
-        let found = rows::receipt(&self.reader(topic), topic, key);
+        let found = rows::receipt(&self.reader(topic.as_str()), topic, key);
         match found {
             Ok(found) => found.filter(|(_, given)| now_ms - given.timestamp_ms < age_max_ms),
             Err(error) => {
-                self.damaged(topic, &error.to_string());
+                self.damaged(topic.as_str(), &error.to_string());
                 None
             }
         }
     }
 
-    fn reader(&self, topic: &TopicName) -> MutexGuard<'_, Connection> {
-        let mut hasher = DefaultHasher::new();
-        topic.hash(&mut hasher);
-        let number = usize::try_from(hasher.finish() % READERS as u64).unwrap_or(0);
-        self.0.readers[number]
-            .lock()
-            .expect("no holder of a reader panics")
+    /// The resume of an id; one that is damaged counts as none.
+    pub(crate) fn resume(&self, id: &str) -> Result<Option<Vec<u8>>, Error> {
+        let found = resumes::find(&self.reader(id), id);
+        match found {
+            Err(error) if file::is_damage(&error) => {
+                self.damaged("a resume", &error.to_string());
+                Ok(None)
+            }
+            other => other.map_err(|error| Error::Unavailable(error.to_string().into())),
+        }
     }
 
-    /// Notes that what is stored of a topic is damaged. At the first time a copy of the file is
-    /// kept, and the whole file is looked through when it is opened next.
-    fn damaged(&self, topic: &TopicName, why: &str) {
-        tracing::error!(%topic, why, "what is stored of the topic is damaged: it begins anew");
-        if self.0.is_backed_up.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        match file::back_up(&self.0.dir).and_then(|kept| {
-            file::mark(&self.0.dir)?;
-            Ok(kept)
-        }) {
-            Ok(kept) => tracing::error!(kept = %kept.display(), "the damaged file was copied"),
-            Err(error) => tracing::error!(%error, "the damaged file could not be copied"),
-        }
+    fn reader(&self, of: &str) -> MutexGuard<'_, Connection> {
+        self.0.shelf.reader(of)
+    }
+
+    fn damaged(&self, what: &str, why: &str) {
+        self.0.shelf.suspect(what, why);
+    }
+
+    /// Whether the file can be written.
+    pub(crate) fn condition(&self) -> Condition {
+        self.0.shelf.now.get()
+    }
+
+    /// Sets who is told of topics that were lost; the first call alone counts.
+    pub(crate) fn on_lost(&self, told: Lost) {
+        let _ = self.0.shelf.lost.set(told);
     }
 }
 
@@ -246,6 +271,8 @@ impl Drop for Shared {
         };
         // The last handle may be one that a job held.
         if writer.thread().id() != std::thread::current().id() {
+            // It may be waiting for its next try.
+            writer.thread().unpark();
             let _ = writer.join();
         }
     }

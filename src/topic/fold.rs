@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::topic::{Class, Event, EventName, Kind};
+use crate::topic::{Class, Event, EventName, Kind, Seq};
 
 /// How far the story of a topic has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -119,6 +119,7 @@ pub struct Fold {
     facts: VecDeque<Arc<Event>>,
     clarifications: BTreeMap<String, Clarification>,
     terminal: Option<Arc<Event>>,
+    first_terminal: Option<Seq>,
 }
 
 impl Fold {
@@ -130,6 +131,7 @@ impl Fold {
             facts: VecDeque::new(),
             clarifications: BTreeMap::new(),
             terminal: None,
+            first_terminal: None,
         }
     }
 
@@ -149,7 +151,10 @@ impl Fold {
                     self.facts.pop_front();
                 }
             }
-            Class::Terminal => self.terminal = Some(Arc::clone(event)),
+            Class::Terminal => {
+                self.first_terminal.get_or_insert(event.seq);
+                self.terminal = Some(Arc::clone(event));
+            }
         }
     }
 
@@ -254,6 +259,25 @@ impl Fold {
             .values()
             .filter(|e| e.name.as_str() == name)
             .max_by_key(|event| event.seq)
+    }
+
+    /// Whether the newest state of an event's name and key is known.
+    pub fn holds_state(&self, event: &Event) -> bool {
+        self.newest_like(event).is_some()
+    }
+
+    /// Whether a newer state stands for this one, and certainly no terminal event lies between.
+    pub fn supersedes(&self, event: &Event) -> bool {
+        let is_same_story = |newest: &Event| match (self.first_terminal, &self.terminal) {
+            (Some(first), Some(last)) => newest.seq < first || event.seq > last.seq,
+            _ => true,
+        };
+        self.newest_like(event)
+            .is_some_and(|newest| newest.seq > event.seq && is_same_story(newest))
+    }
+
+    fn newest_like(&self, event: &Event) -> Option<&Arc<Event>> {
+        self.states.get(&(event.name.clone(), event.key.clone()))
     }
 
     /// The facts, oldest first.

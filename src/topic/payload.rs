@@ -43,6 +43,19 @@ impl Payload {
         }
     }
 
+    /// The same payload in another incarnation of its topic.
+    #[must_use]
+    pub(crate) fn in_epoch(&self, was: &Epoch, is: &Epoch) -> Self {
+        let Self::Object(text) = self else {
+            return self.clone();
+        };
+        let (was, is) = (stamp(was), stamp(is));
+        match text.strip_suffix(was.as_bytes()) {
+            Some(rest) => Self::Object([rest, is.as_bytes()].concat().into()),
+            None => self.clone(),
+        }
+    }
+
     /// The JSON text as it is sent when it is not live: an object bears `_replayed: true`.
     pub fn replayed(&self) -> Bytes {
         match self {
@@ -55,6 +68,11 @@ impl Payload {
             Self::Value(data) | Self::Binary(data) => data.clone(),
         }
     }
+}
+
+/// How the text of an object ends.
+fn stamp(epoch: &Epoch) -> String {
+    format!(r#""_epoch":"{epoch}"}}"#)
 }
 
 /// A payload that came in and was looked at, but has no sequence number yet.

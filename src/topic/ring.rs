@@ -70,6 +70,11 @@ impl Ring {
         self.head
     }
 
+    /// The mean size of the events in the ring, in bytes.
+    pub fn mean_bytes(&self) -> usize {
+        self.bytes / self.entries.len().max(1)
+    }
+
     /// Adds the next event; the oldest leave when a bound is passed.
     ///
     /// # Panics

@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
 
 use crate::drain::Drain;
+use crate::wire::guard::Guard;
 use crate::wire::{Config, Deadline};
 
 /// What a refused connection is told.
@@ -46,6 +47,7 @@ pub struct Metrics {
     connections: Gauge,
     refused: Counter,
     silent: Counter,
+    stalled: Counter,
 }
 
 impl Metrics {
@@ -66,6 +68,11 @@ impl Metrics {
             "tidings_connections_silent",
             "Connections closed at wire.first_byte_timeout",
             m.silent.clone(),
+        );
+        registry.register(
+            "tidings_http_connections_stalled",
+            "HTTP connections that took their answers too slowly, closed at wire.write_stall_max",
+            m.stalled.clone(),
         );
         m
     }
@@ -111,7 +118,8 @@ pub async fn serve<S, B>(
             metrics.connections.inc();
             if prepare(&tcp, &config).await.is_ok() {
                 let permit = Permit(Arc::new(permit));
-                converse(tcp, (Peer(peer), permit), &config, (service, until)).await;
+                let guard = Guard::new(tcp, config, metrics.stalled.clone());
+                converse(guard, (Peer(peer), permit), (service, until)).await;
             } else {
                 metrics.silent.inc();
             }
@@ -138,19 +146,19 @@ async fn rest_after(error: &io::Error) {
 async fn prepare(tcp: &TcpStream, config: &Config) -> io::Result<()> {
     tcp.set_nodelay(true)?;
     // What is sent and not acknowledged in this time is given up: a peer that vanished.
-    socket2::SockRef::from(tcp).set_tcp_user_timeout(Some(config.write_stall_max))?;
+    let socket = socket2::SockRef::from(tcp);
+    socket.set_tcp_user_timeout(Some(config.write_stall_max))?;
+    // What the system holds hides whether the client takes anything.
+    let unsent_bytes_max = u32::try_from(config.unsent_bytes_max.bytes()).unwrap_or(u32::MAX);
+    socket.set_tcp_notsent_lowat(unsent_bytes_max)?;
     // Peeking, since a fresh socket may be called readable before there is anything to read.
     let mut first = [0];
     tokio::time::timeout(config.first_byte_timeout, tcp.peek(&mut first)).await??;
     Ok(())
 }
 
-async fn converse<S, B>(
-    tcp: TcpStream,
-    (peer, permit): (Peer, Permit),
-    config: &Config,
-    (service, drain): (S, Drain),
-) where
+async fn converse<S, B>(guard: Guard, (peer, permit): (Peer, Permit), (service, drain): (S, Drain))
+where
     S: Service<Request<Deadline<Incoming>>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
@@ -159,18 +167,21 @@ async fn converse<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let config = guard.config();
     let body_timeout = config.body_timeout;
+    let lifeline = guard.lifeline();
     let answer = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| Deadline::new(body, body_timeout));
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(permit.clone());
+        request.extensions_mut().insert(lifeline.clone());
         service.clone().call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.header_bytes_max.bytes().max(8192))
-        .serve_connection(TokioIo::new(tcp), answer)
+        .serve_connection(TokioIo::new(guard), answer)
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -26,9 +26,15 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Largest head of a request.
     pub header_bytes_max: ByteSize,
-    /// How long a client may take nothing while something waits for it; then it is closed.
+    /// How long a client may take less than `write_stall_bytes_min` while something waits for it;
+    /// then it is closed.
     #[serde(with = "crate::quantity::duration")]
     pub write_stall_max: Duration,
+    /// What a client must take within `write_stall_max`, while something waits for it.
+    pub write_stall_bytes_min: ByteSize,
+    /// Most bytes of a connection that the system holds and has not sent yet. What a client has
+    /// taken is noticed when half of it has gone.
+    pub unsent_bytes_max: ByteSize,
     /// Most bytes that wait in a connection's outbox for the engine's own packets.
     pub outbox_bytes_max: ByteSize,
     /// How long a closed connection may take to send what waits in its outbox.

@@ -18,10 +18,11 @@ use futures_util::task::AtomicWaker;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use crate::drain::Drain;
+use crate::wire::Config;
 use crate::wire::memory;
+use crate::wire::stall::Stall;
 
 /// Most buffers of one vectored write.
 const SLICES_MAX: usize = 64;
@@ -44,6 +45,8 @@ pub enum Sent {
 #[derive(Debug)]
 pub struct Outbox {
     tcp: TcpStream,
+    /// What the client must take within `wire.write_stall_max`.
+    stall_bytes_min: usize,
     queue: Mutex<Queue>,
     /// The task that polls the stream for reading.
     reader: AtomicWaker,
@@ -53,8 +56,7 @@ pub struct Outbox {
 struct Queue {
     waiting: VecDeque<Bytes>,
     bytes: usize,
-    /// When the socket last took something while more was waiting.
-    stalled_since: Option<Instant>,
+    stall: Stall,
     /// The engine's last frame is not whole yet, or attachments of its packet are outstanding.
     is_mid_packet: bool,
     /// A sender was turned away since the queue was last empty.
@@ -65,9 +67,10 @@ struct Queue {
 }
 
 impl Outbox {
-    pub(crate) fn new(tcp: TcpStream) -> Arc<Self> {
+    pub(crate) fn new(tcp: TcpStream, config: &Config) -> Arc<Self> {
         Arc::new(Self {
             tcp,
+            stall_bytes_min: config.write_stall_bytes_min.bytes(),
             queue: Mutex::default(),
             reader: AtomicWaker::new(),
         })
@@ -171,7 +174,7 @@ impl Outbox {
                 return Poll::Ready(Ok(owes_a_call));
             }
             match try_write(&self.tcp, queue.waiting.make_contiguous()) {
-                Ok(written) => queue.gone(written),
+                Ok(written) => queue.gone(written, self.stall_bytes_min),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     drop(queue);
                     match self.tcp.poll_write_ready(cx) {
@@ -207,7 +210,7 @@ impl Outbox {
     }
 
     fn stalled_for(&self) -> Option<Duration> {
-        self.lock().stalled_since.map(|since| since.elapsed())
+        self.lock().stall.elapsed()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -218,9 +221,7 @@ impl Outbox {
 impl Queue {
     /// Keeps what comes after the first `written` bytes of the frames.
     fn keep(&mut self, frames: impl Iterator<Item = Bytes>, mut written: usize) {
-        if self.waiting.is_empty() {
-            self.stalled_since = Some(Instant::now());
-        }
+        self.stall.begin();
         for mut frame in frames {
             let done = written.min(frame.len());
             written -= done;
@@ -233,8 +234,9 @@ impl Queue {
     }
 
     /// Lets go of what the socket took.
-    fn gone(&mut self, mut written: usize) {
+    fn gone(&mut self, mut written: usize, stall_bytes_min: usize) {
         self.bytes -= written;
+        self.stall.took(written, stall_bytes_min);
         while let Some(first) = self.waiting.front_mut() {
             if written < first.len() {
                 first.advance(written);
@@ -243,9 +245,8 @@ impl Queue {
             written -= first.len();
             self.waiting.pop_front();
         }
-        self.stalled_since = Some(Instant::now());
         if self.waiting.is_empty() {
-            self.stalled_since = None;
+            self.stall.end();
             self.waiting = VecDeque::new();
         }
         if let Some(writer) = self.writer.take() {

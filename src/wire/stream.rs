@@ -98,7 +98,7 @@ impl<F: Filter> Stream<F> {
     /// A stream over a raw socket. `early` of the socket is read first.
     pub fn new(raw: Raw, filter: F, config: Arc<Config>, (drain, all): (Drain, &Outboxes)) -> Self {
         let Raw { tcp, early, permit } = raw;
-        let outbox = Outbox::new(tcp);
+        let outbox = Outbox::new(tcp, &config);
         all.add(&outbox);
         Self {
             filter,

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::wire::Permit;
+use crate::wire::guard::Guard;
 
 /// An upgrade that was accepted: the socket comes when the 101 has been sent.
 pub struct Upgrade {
@@ -92,9 +93,9 @@ impl Upgrade {
     /// The socket. Nothing if the client left before, or if it is not ours.
     pub async fn raw(self) -> Option<Raw> {
         let upgraded = self.on_upgrade.await.ok()?;
-        let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+        let parts = upgraded.downcast::<TokioIo<Guard>>().ok()?;
         Some(Raw {
-            tcp: parts.io.into_inner(),
+            tcp: parts.io.into_inner().into_tcp()?,
             early: parts.read_buf,
             permit: self.permit,
         })

@@ -122,7 +122,7 @@ async fn websocket(gateway: &Gateway) -> anyhow::Result<Line> {
         format!("cannot connect to {authority} (many clients need `ulimit -n`)")
     })?;
     stream.set_nodelay(true)?;
-    let url = format!("ws://{authority}/socket.io/?EIO=4&transport=websocket");
+    let url = format!("ws://{authority}/socket.io/?EIO=4&transport=websocket&recovery=1");
     let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await?;
     socket
         .next()

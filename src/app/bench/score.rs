@@ -51,7 +51,9 @@ impl Score {
         let Some(data) = packet.strip_prefix("42[\"tick\",") else {
             return;
         };
-        let Ok(Tick { seq, at }) = serde_json::from_str(data.trim_end_matches(']')) else {
+        // An offset may follow.
+        let mut arguments = serde_json::Deserializer::from_str(data).into_iter();
+        let Some(Ok(Tick { seq, at })) = arguments.next() else {
             return;
         };
         let place = usize::try_from(seq)
@@ -158,9 +160,10 @@ mod tests {
         }
         score.see(r#"42["connected",{}]"#, 10);
         score.see("42[\"tick\",nonsense]", 10);
+        score.see(&tick(2).replace(']', ",\"session:a:e:2\"]"), 10);
         score.see(&tick(6), 10);
         assert_eq!((score.delivered, score.lost()), (4, 1));
-        assert_eq!((score.doubled, score.disordered), (1, 1));
+        assert_eq!((score.doubled, score.disordered), (2, 1));
         assert!(!score.is_whole());
         score.see(&tick(4), 10);
         assert!(score.is_whole());

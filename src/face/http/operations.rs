@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::face::http;
 use crate::face::http::exchange;
 use crate::face::http::refusal::{Code, Refusal};
+use crate::store::Condition;
 
 /// The version of the gateway.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -26,19 +27,24 @@ pub(crate) async fn ready(State(state): State<http::State>) -> Result<&'static s
             "the gateway is shutting down: use another node",
         ));
     }
+    if let Condition::Away(why) = state.hub().store().condition() {
+        let detail = format!("the store cannot write: {why}");
+        return Err(Refusal::new(Code::StoreAway, detail));
+    }
     Ok("ready\n")
 }
 
 /// `GET /health`: how busy it is.
 pub(crate) async fn health(State(state): State<http::State>) -> Response {
     let (hub, store) = (state.hub(), state.hub().store());
+    let condition = store.condition();
     exchange::to_json(&json!({
         "status": if state.drain().is_draining() { "draining" } else { "ok" },
         "version": VERSION,
         "uptime_seconds": state.uptime().as_secs(),
         "topics": hub.metrics().topics(),
         "subscriptions": hub.metrics().subscriptions(),
-        "store": { "promise": store.promise(), "bytes": store.bytes() },
+        "store": { "promise": store.promise(), "bytes": store.bytes(), "state": condition.as_str() },
     }))
 }
 

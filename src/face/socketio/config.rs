@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hub;
 use crate::quantity::ByteSize;
 
 /// The habits and bounds of the Socket.IO face.
@@ -44,9 +45,24 @@ pub struct Config {
     pub engine_packets_max: usize,
     /// The read buffer of a websocket connection.
     pub read_buffer_bytes: ByteSize,
+    /// What a client that comes back may go on with.
+    pub recovery: Recovery,
     /// The `dist` folder of the npm package socket.io-client, to serve `socket.io.js` from.
     #[serde(default)]
     pub client_dir: Option<PathBuf>,
+}
+
+/// What a client that comes back may go on with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovery {
+    /// Whether sessions can be recovered at all. Without, no event bears an offset.
+    pub enabled: bool,
+    /// How long a client may be away.
+    #[serde(with = "crate::quantity::duration")]
+    pub window: Duration,
+    /// Most sessions whose client is away; beyond it the one that is away longest is forgotten.
+    pub sessions_max: usize,
 }
 
 /// What a client that subscribes without a cursor is sent first.
@@ -59,4 +75,14 @@ pub enum OnJoin {
     All,
     /// Nothing.
     None,
+}
+
+impl From<OnJoin> for hub::From {
+    fn from(on_join: OnJoin) -> Self {
+        match on_join {
+            OnJoin::Snapshot => Self::Snapshot,
+            OnJoin::All => Self::Oldest,
+            OnJoin::None => Self::Head,
+        }
+    }
 }

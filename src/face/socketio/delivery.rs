@@ -7,7 +7,8 @@ use bytes::Bytes;
 use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Direct, Exit, Link, Stage, State, WeakLink};
 use crate::face::socketio::messages;
-use crate::hub::{Attached, Description, Gap, Read, Seat, Subscriber, Topic};
+use crate::face::socketio::recovery::offset::{Tail, Trail};
+use crate::hub::{Attached, Description, Gap, Lane, Read, Seat, Subscriber, Topic};
 use crate::topic::{Cursor, Entry, EventName, Seq, TopicName};
 use crate::wire::{Outbox, Sent};
 
@@ -16,6 +17,9 @@ const BATCH_EVENTS_MAX: usize = 64;
 
 /// Most bytes of one batch, unless a single event is larger.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// The name of this face in metrics.
+const FACE: &str = "socketio";
 
 /// Something that takes whole batches of frames, or nothing.
 pub(crate) trait Sink {
@@ -69,9 +73,11 @@ pub(crate) struct Subscription {
 /// Where a subscription is.
 struct Place {
     seat: Seat,
+    /// Its number in the offsets of this connection.
+    number: u32,
     cursor: Cursor,
-    /// Up to here events are not live.
-    live_after: Seq,
+    /// How it keeps up, and up to where events are not live.
+    lane: Lane,
 }
 
 enum Due {
@@ -79,8 +85,12 @@ enum Due {
     Level,
     /// What follows the cursor is gone.
     Gap,
-    /// These frames; the cursor is at the number after them.
-    Frames(Vec<Bytes>, Seq),
+    /// These frames; the cursor is at `upto` after them. Some events before it may be left out.
+    Frames {
+        frames: Vec<Bytes>,
+        upto: Seq,
+        left_out: u64,
+    },
 }
 
 impl Subscription {
@@ -113,18 +123,17 @@ impl Subscription {
         self.place().as_ref().map(|place| place.cursor.clone())
     }
 
-    /// Takes its place. The caller holds the link's lock and has queued the backlog.
-    pub(crate) fn begin(&self, attached: Attached) {
+    /// Takes its place; the number is that of its offsets. The caller holds the link's lock and has
+    /// queued the backlog.
+    pub(crate) fn begin(&self, attached: Attached, number: u32) {
         let Attached {
-            seat,
-            cursor,
-            head: live_after,
-            ..
+            seat, cursor, head, ..
         } = attached;
         *self.place() = Some(Place {
             seat,
+            number,
             cursor,
-            live_after,
+            lane: Lane::new(head),
         });
     }
 
@@ -145,48 +154,62 @@ impl Subscription {
         let Some(place) = held.as_mut() else {
             return true;
         };
+        let suffix = state.suffix(place.number);
+        let ending = (dialect, Tail::of(suffix.as_deref()));
         loop {
-            match self.due(place, dialect) {
+            match self.due(place, ending) {
                 Due::Level => return true,
                 Due::Gap => {
                     self.leap(state, place, dialect);
                     return true;
                 }
-                Due::Frames(frames, upto) => {
+                Due::Frames {
+                    frames,
+                    upto,
+                    left_out,
+                } => {
                     if !frames.is_empty() && !state.took(sink.offer(&frames)) {
+                        place.lane.hold_up();
                         return false;
                     }
+                    place.seat.count_left_out(FACE, left_out);
                     place.cursor.seq = upto;
+                    state.mark(place.number, upto);
                 }
             }
         }
     }
 
     /// Reads on at the cursor.
-    fn due(&self, place: &Place, dialect: Dialect) -> Due {
+    fn due(&self, place: &mut Place, ending: (Dialect, Tail<'_>)) -> Due {
         let mut page = Vec::new();
-        if place
-            .seat
-            .topic()
-            .read(&place.cursor, BATCH_EVENTS_MAX, &mut page)
-            == Read::Gap
-        {
+        let (topic, cursor) = (place.seat.topic(), &place.cursor);
+        if place.lane.read(topic, cursor, BATCH_EVENTS_MAX, &mut page) == Read::Gap {
             return Due::Gap;
         }
-        let (mut frames, mut bytes, mut upto) = (Vec::with_capacity(page.len()), 0, None);
+        let (mut frames, mut bytes) = (Vec::with_capacity(page.len()), 0);
+        let (mut upto, mut left_out) = (cursor.seq, 0);
         for entry in &page {
             let event = &entry.event;
             if self.wants(&event.name) {
-                let frame = frame_of(entry, place.live_after, dialect);
+                let frame = frame_of(entry, place.lane.live_after(), ending);
                 if bytes > 0 && bytes + frame.len() > BATCH_BYTES_MAX {
                     break;
                 }
                 bytes += frame.len();
                 frames.push(frame);
             }
-            upto = Some(event.seq);
+            left_out += event.seq.0 - upto.0 - 1;
+            upto = event.seq;
         }
-        upto.map_or(Due::Level, |upto| Due::Frames(frames, upto))
+        if upto == cursor.seq {
+            return Due::Level;
+        }
+        Due::Frames {
+            frames,
+            upto,
+            left_out,
+        }
     }
 
     /// The events that follow the cursor are gone: queues the gap and the snapshot, and goes on
@@ -194,19 +217,25 @@ impl Subscription {
     fn leap(&self, state: &mut State, place: &mut Place, dialect: Dialect) {
         let (backlog, to) = place.seat.topic().joining();
         let from = std::mem::replace(&mut place.cursor, to.clone());
-        place.live_after = to.seq;
+        place.lane = Lane::new(to.seq);
+        place.seat.count_gap();
+        if let Some(resumable) = &mut state.resumable {
+            place.number = resumable.leap(place.number, &to);
+        }
+        let number = place.number;
         let gap = messages::gap(&self.topic, &Gap { from, to }, dialect);
         state.direct.push_back(Direct::Frames(gap));
         let wanted = backlog.into_iter().filter(|event| self.wants(&event.name));
-        state.direct.extend(wanted.map(Direct::Replay));
+        let replays = wanted.map(|event| Direct::Replay(event, number));
+        state.direct.extend(replays);
     }
 }
 
-fn frame_of(entry: &Entry, live_after: Seq, dialect: Dialect) -> Bytes {
+fn frame_of(entry: &Entry, live_after: Seq, (dialect, tail): (Dialect, Tail<'_>)) -> Bytes {
     if entry.event.seq > live_after {
-        encode::live(entry, dialect)
+        encode::live(entry, dialect, tail)
     } else {
-        encode::replayed(&entry.event, dialect)
+        encode::replayed(&entry.event, dialect, tail)
     }
 }
 
@@ -216,7 +245,9 @@ impl Subscriber for Subscription {
             return;
         };
         let mut state = link.lock();
-        if state.stage != Stage::Open {
+        // Whoever ends the blockade delivers what is due: nothing need be read until then.
+        let is_blocked = state.is_blocked && matches!(state.exit, Exit::WebSocket(_));
+        if state.stage != Stage::Open || is_blocked {
             return;
         }
         let outbox = match &state.exit {
@@ -251,6 +282,19 @@ impl Subscriber for Subscription {
 }
 
 impl State {
+    /// What follows the own place in the offsets of this subscription, if there are offsets.
+    fn suffix(&self, number: u32) -> Option<String> {
+        let resumable = self.resumable.as_ref();
+        resumable.map(|resumable| resumable.trail.suffix(number))
+    }
+
+    /// The subscription of this number has been written up to here.
+    pub(crate) fn mark(&mut self, number: u32, seq: Seq) {
+        if let Some(resumable) = &mut self.resumable {
+            resumable.trail.mark(number, seq);
+        }
+    }
+
     /// Whether the sink took the batch. Remembers what is to be done if it did not.
     fn took(&mut self, sent: Sent) -> bool {
         match sent {
@@ -300,27 +344,46 @@ impl Link {
     /// Sends what waits for this connection alone. Returns whether the sink took everything.
     fn send_direct(self: &Arc<Self>, state: &mut State, sink: &mut impl Sink) -> bool {
         while !state.direct.is_empty() {
-            let (mut frames, mut bytes) = (Vec::new(), 0);
-            for direct in state.direct.iter().take(BATCH_EVENTS_MAX) {
-                let frame = match direct {
-                    Direct::Frames(frames) => frames.clone(),
-                    Direct::Replay(event) => encode::replayed(event, self.dialect),
-                };
-                if bytes > 0 && bytes + frame.len() > BATCH_BYTES_MAX {
-                    break;
-                }
-                bytes += frame.len();
-                frames.push(frame);
-            }
+            let (frames, trail) = self.next_direct(state);
             if !state.took(sink.offer(&frames)) {
                 return false;
             }
             state.direct.drain(..frames.len());
+            if let (Some(resumable), Some(trail)) = (&mut state.resumable, trail) {
+                resumable.trail = trail;
+            }
             if state.direct.is_empty() {
                 state.direct = std::collections::VecDeque::new();
                 self.serve_requests(state);
             }
         }
         true
+    }
+
+    /// A batch of what waits for this connection alone, and how far the connection will have been
+    /// written with it, if that changes.
+    fn next_direct(&self, state: &State) -> (Vec<Bytes>, Option<Trail>) {
+        let (mut frames, mut bytes, mut moved) = (Vec::new(), 0, None);
+        for direct in state.direct.iter().take(BATCH_EVENTS_MAX) {
+            let (frame, mark) = match direct {
+                Direct::Frames(frames) => (frames.clone(), None),
+                Direct::Replay(event, number) => {
+                    let known = state.resumable.as_ref().map(|known| &known.trail);
+                    let suffix = moved.as_ref().or(known).map(|trail| trail.suffix(*number));
+                    let tail = Tail::of(suffix.as_deref());
+                    let frame = encode::replayed(event, self.dialect, tail);
+                    (frame, known.map(|known| (known, *number, event.seq)))
+                }
+            };
+            if bytes > 0 && bytes + frame.len() > BATCH_BYTES_MAX {
+                break;
+            }
+            bytes += frame.len();
+            frames.push(frame);
+            if let Some((known, number, seq)) = mark {
+                moved.get_or_insert_with(|| known.clone()).mark(number, seq);
+            }
+        }
+        (frames, moved)
     }
 }

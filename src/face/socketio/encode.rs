@@ -8,12 +8,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::face::socketio::recovery::offset::{self, Tail};
 use crate::topic::{Entry, Event, Payload};
 use crate::wire::frame::{self, BINARY, TEXT};
 
 /// The forms that are kept in the ring, by their number there.
 const FORM_TEXT: usize = 0;
 const FORM_MSGPACK: usize = 1;
+const FORM_TEXT_OFFSET: usize = 2;
+const FORM_MSGPACK_OFFSET: usize = 3;
 
 /// Which frames a client reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,57 +29,63 @@ pub(crate) enum Dialect {
     Msgpack,
 }
 
-/// The frames of a live event; built once for all who read the same dialect.
-pub(crate) fn live(entry: &Entry, dialect: Dialect) -> Bytes {
-    match dialect {
+/// The frames of a live event; built once for all who read the same dialect, unless they end in
+/// what concerns one connection only.
+pub(crate) fn live(entry: &Entry, dialect: Dialect, tail: Tail<'_>) -> Bytes {
+    let form = match (dialect, tail) {
         // Attachments have a prefix of their own there; nobody else can share them.
-        Dialect::TextEio3 if matches!(entry.event.payload, Payload::Binary(_)) => {
-            event(&entry.event, dialect)
+        (Dialect::TextEio3, _) if matches!(entry.event.payload, Payload::Binary(_)) => {
+            return event(&entry.event, dialect, tail);
         }
-        Dialect::TextEio3 | Dialect::Text => {
-            entry.form(FORM_TEXT, |inner| event(inner, Dialect::Text))
-        }
-        Dialect::Msgpack => entry.form(FORM_MSGPACK, |inner| event(inner, dialect)),
-    }
+        (_, Tail::Others(_)) => return event(&entry.event, dialect, tail),
+        (Dialect::Text | Dialect::TextEio3, Tail::None) => FORM_TEXT,
+        (Dialect::Text | Dialect::TextEio3, Tail::Own) => FORM_TEXT_OFFSET,
+        (Dialect::Msgpack, Tail::None) => FORM_MSGPACK,
+        (Dialect::Msgpack, Tail::Own) => FORM_MSGPACK_OFFSET,
+    };
+    entry.form(form, |inner| event(inner, dialect, tail))
 }
 
 /// The frames of an event that is not live.
-pub(crate) fn replayed(event: &Event, dialect: Dialect) -> Bytes {
-    frames(
-        event.name.as_str(),
-        &event.payload,
-        &event.payload.replayed(),
-        dialect,
-    )
+pub(crate) fn replayed(event: &Event, dialect: Dialect, tail: Tail<'_>) -> Bytes {
+    frames(event, &event.payload.replayed(), dialect, tail)
 }
 
-fn event(event: &Event, dialect: Dialect) -> Bytes {
+fn event(event: &Event, dialect: Dialect, tail: Tail<'_>) -> Bytes {
     let (Payload::Object(data) | Payload::Value(data) | Payload::Binary(data)) = &event.payload;
-    frames(event.name.as_str(), &event.payload, data, dialect)
+    frames(event, data, dialect, tail)
 }
 
-fn frames(name: &str, payload: &Payload, data: &Bytes, dialect: Dialect) -> Bytes {
-    match (dialect, payload) {
-        (Dialect::Msgpack, Payload::Binary(_)) => {
-            msgpack(name, |out| rmp::encode::write_bin(out, data))
-        }
+fn frames(event: &Event, data: &Bytes, dialect: Dialect, tail: Tail<'_>) -> Bytes {
+    let name = event.name.as_str();
+    let offset = match tail {
+        Tail::None => None,
+        Tail::Own => Some(offset::own(&event.topic, &event.cursor())),
+        Tail::Others(others) => Some(offset::own(&event.topic, &event.cursor()) + others),
+    };
+    match (dialect, &event.payload) {
+        (Dialect::Msgpack, Payload::Binary(_)) => msgpack(name, offset.as_deref(), |out| {
+            rmp::encode::write_bin(out, data)
+        }),
         (Dialect::Msgpack, Payload::Object(_) | Payload::Value(_)) => {
             let value: Value = serde_json::from_slice(data).unwrap_or_default();
-            msgpack_value(name, &value)
+            msgpack_value(name, offset.as_deref(), &value)
         }
         (_, Payload::Object(_) | Payload::Value(_)) => {
-            let mut text = Vec::with_capacity(data.len() + name.len() + 8);
+            let offset_len = offset.as_ref().map_or(0, String::len);
+            let mut text = Vec::with_capacity(data.len() + name.len() + offset_len + 12);
             text.extend_from_slice(br#"42[""#);
             text.extend_from_slice(name.as_bytes());
             text.extend_from_slice(br#"","#);
             text.extend_from_slice(data);
-            text.push(b']');
+            end(&mut text, offset.as_deref());
             frame::build(TEXT, &text)
         }
         (Dialect::Text | Dialect::TextEio3, Payload::Binary(_)) => {
-            let text = format!(r#"451-["{name}",{{"_placeholder":true,"num":0}}]"#);
+            let mut text = format!(r#"451-["{name}",{{"_placeholder":true,"num":0}}"#).into_bytes();
+            end(&mut text, offset.as_deref());
             let mut out = BytesMut::with_capacity(text.len() + data.len() + 16);
-            frame::put(&mut out, TEXT, text.as_bytes());
+            frame::put(&mut out, TEXT, &text);
             if dialect == Dialect::TextEio3 {
                 let mut prefixed = Vec::with_capacity(data.len() + 1);
                 prefixed.put_u8(4);
@@ -90,35 +99,52 @@ fn frames(name: &str, payload: &Payload, data: &Bytes, dialect: Dialect) -> Byte
     }
 }
 
+/// Ends the arguments of a packet. Nothing in an offset needs to be escaped.
+fn end(text: &mut Vec<u8>, offset: Option<&str>) {
+    if let Some(offset) = offset {
+        text.extend_from_slice(br#",""#);
+        text.extend_from_slice(offset.as_bytes());
+        text.push(b'"');
+    }
+    text.push(b']');
+}
+
 /// The frame of a message that is for one connection only. It always ends in an object.
 pub(crate) fn message(name: &str, data: &impl Serialize, dialect: Dialect) -> Bytes {
     let value = serde_json::to_value(data).unwrap_or_default();
     match dialect {
-        Dialect::Msgpack => msgpack_value(name, &value),
+        Dialect::Msgpack => msgpack_value(name, None, &value),
         Dialect::Text | Dialect::TextEio3 => {
             frame::build(TEXT, format!(r#"42["{name}",{value}]"#).as_bytes())
         }
     }
 }
 
-fn msgpack_value(name: &str, value: &Value) -> Bytes {
-    msgpack(name, |out| {
+fn msgpack_value(name: &str, offset: Option<&str>, value: &Value) -> Bytes {
+    msgpack(name, offset, |out| {
         // A Vec takes all, and a JSON value has a msgpack form always.
         let _ = rmp_serde::encode::write(out, value);
         Ok::<(), std::convert::Infallible>(())
     })
 }
 
-fn msgpack<E>(name: &str, data: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Bytes {
+fn msgpack<E>(
+    name: &str,
+    offset: Option<&str>,
+    data: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Bytes {
     let mut out = Vec::with_capacity(256);
     let packet = || {
         rmp::encode::write_map_len(&mut out, 3).ok()?;
         rmp::encode::write_str(&mut out, "type").ok()?;
         rmp::encode::write_uint(&mut out, 2).ok()?;
         rmp::encode::write_str(&mut out, "data").ok()?;
-        rmp::encode::write_array_len(&mut out, 2).ok()?;
+        rmp::encode::write_array_len(&mut out, 2 + u32::from(offset.is_some())).ok()?;
         rmp::encode::write_str(&mut out, name).ok()?;
         data(&mut out).ok()?;
+        if let Some(offset) = offset {
+            rmp::encode::write_str(&mut out, offset).ok()?;
+        }
         rmp::encode::write_str(&mut out, "nsp").ok()?;
         rmp::encode::write_str(&mut out, "/").ok()
     };
@@ -243,7 +269,7 @@ mod tests {
     }
 
     fn packets(payload: Payload, dialect: Dialect) -> Vec<String> {
-        poll_packets(&live(&entry(payload), dialect), dialect)
+        poll_packets(&live(&entry(payload), dialect, Tail::None), dialect)
             .map(|packet| String::from_utf8(packet.to_vec()).unwrap())
             .collect()
     }
@@ -255,11 +281,38 @@ mod tests {
             packets(payload.clone(), Dialect::Text),
             [r#"42["progress",{"a":1}]"#]
         );
-        let frames = replayed(&entry(payload).event, Dialect::Text);
+        let frames = replayed(&entry(payload).event, Dialect::Text, Tail::None);
         let got: Vec<_> = poll_packets(&frames, Dialect::Text).collect();
         assert_eq!(
             got,
             [r#"42["progress",{"a":1,"_replayed":true}]"#.as_bytes()]
+        );
+    }
+
+    #[test]
+    fn an_offset_is_the_last_argument() {
+        let last = |payload: &Payload, tail| {
+            let frames = live(&entry(payload.clone()), Dialect::Text, tail);
+            let packet = poll_packets(&frames, Dialect::Text).next().unwrap();
+            String::from_utf8(packet.to_vec()).unwrap()
+        };
+        let object = Payload::Object(r#"{"a":1}"#.into());
+        let text = Payload::Value(r#""x""#.into());
+        let bytes = Payload::Binary(Bytes::from_static(&[1]));
+        let own = |head: &str| format!(r#"{head},"session:a:e:1"]"#);
+        let placeholder = r#"451-["progress",{"_placeholder":true,"num":0}"#;
+        assert_eq!(last(&object, Tail::Own), own(r#"42["progress",{"a":1}"#));
+        assert_eq!(last(&text, Tail::Own), own(r#"42["progress","x""#));
+        assert_eq!(last(&bytes, Tail::Own), own(placeholder));
+        let others = r#"42["progress","x","session:a:e:1;tag;0.7"]"#;
+        assert_eq!(last(&text, Tail::Others(";tag;0.7")), others);
+
+        let frame = live(&entry(object), Dialect::Msgpack, Tail::Own);
+        let (_, packet) = frame::walk(&frame).next().unwrap();
+        let value: Value = rmp_serde::from_slice(&packet).unwrap();
+        assert_eq!(
+            value["data"],
+            serde_json::json!(["progress", {"a": 1}, "session:a:e:1"])
         );
     }
 
@@ -272,7 +325,7 @@ mod tests {
             packets(payload.clone(), Dialect::TextEio3),
             [head, "b4AP8="]
         );
-        let frame = live(&entry(payload), Dialect::Msgpack);
+        let frame = live(&entry(payload), Dialect::Msgpack, Tail::None);
         let (opcode, packet) = frame::walk(&frame).next().unwrap();
         assert_eq!(opcode, BINARY);
         assert!(packet.windows(4).any(|window| window == [0xc4, 2, 0, 255]));

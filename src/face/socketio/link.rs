@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::connection::{CloseReason, ConnectionId};
 use crate::face::socketio::delivery::Subscription;
 use crate::face::socketio::encode::Dialect;
+use crate::face::socketio::recovery::Resumable;
 use crate::face::socketio::requests::Requests;
 use crate::face::socketio::sessions::Sessions;
 use crate::topic::Event;
@@ -30,6 +31,8 @@ pub(crate) struct Link {
     pub(crate) is_websocket_born: bool,
     /// Most packets in the body of one poll.
     pub(crate) poll_packets_max: usize,
+    /// Whether the client seems to take offsets; nothing if it cannot.
+    pub(crate) takes_offsets: Option<bool>,
     pub(crate) born: Instant,
     pub(crate) sessions: Arc<Sessions>,
     /// The engine's id of the session: the client's credential, never shown to others.
@@ -39,6 +42,24 @@ pub(crate) struct Link {
     /// Told when a switch to websocket has succeeded or failed.
     pub(crate) decided: Notify,
     state: Mutex<State>,
+}
+
+/// What the first request tells of a client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Habits {
+    pub(crate) dialect: Dialect,
+    pub(crate) is_websocket_born: bool,
+    pub(crate) poll_packets_max: usize,
+    pub(crate) takes_offsets: Option<bool>,
+}
+
+/// How a client leaves the main namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// Its connection is gone: it may come back.
+    Broken,
+    /// It said that it leaves, or was put out.
+    ForGood,
 }
 
 /// The way out for events.
@@ -122,8 +143,9 @@ impl FirstPing {
 pub(crate) enum Direct {
     /// Whole frames.
     Frames(Bytes),
-    /// An event that is not live; its frames are built when it is written.
-    Replay(Arc<Event>),
+    /// An event that is not live, of the subscription of this number; its frames are built when
+    /// it is written.
+    Replay(Arc<Event>, u32),
 }
 
 pub(crate) struct State {
@@ -149,6 +171,8 @@ pub(crate) struct State {
     pub(crate) left_over: VecDeque<Bytes>,
     pub(crate) direct: VecDeque<Direct>,
     pub(crate) subscriptions: Vec<Arc<Subscription>>,
+    /// The session that the client can come back to, if it takes offsets.
+    pub(crate) resumable: Option<Resumable>,
     pub(crate) requests: Requests,
 }
 
@@ -164,16 +188,18 @@ impl Exit {
 }
 
 impl Link {
-    pub(crate) fn new(
-        dialect: Dialect,
-        is_websocket_born: bool,
-        poll_packets_max: usize,
-        sessions: &Arc<Sessions>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(habits: Habits, sessions: &Arc<Sessions>) -> Arc<Self> {
+        let Habits {
+            dialect,
+            is_websocket_born,
+            poll_packets_max,
+            takes_offsets,
+        } = habits;
         Arc::new(Self {
             dialect,
             is_websocket_born,
             poll_packets_max,
+            takes_offsets,
             born: Instant::now(),
             sessions: Arc::clone(sessions),
             sid: OnceLock::new(),
@@ -193,6 +219,7 @@ impl Link {
                 left_over: VecDeque::new(),
                 direct: VecDeque::new(),
                 subscriptions: Vec::new(),
+                resumable: None,
                 requests: Requests::default(),
             }),
         })
@@ -210,7 +237,7 @@ impl Link {
     }
 
     /// Joins the main namespace: a new generation, with a public id of its own.
-    pub(crate) fn join(&self) -> (u64, ConnectionId) {
+    pub(crate) fn join(&self) -> u64 {
         let mut state = self.lock();
         state.generation += 1;
         state.stage = Stage::Joined;
@@ -223,11 +250,18 @@ impl Link {
             (Dialect::Text | Dialect::Msgpack, _) if state.generation == 1 => state.id.clone(),
             (Dialect::Text | Dialect::Msgpack, _) => ConnectionId::new(),
         };
-        (state.generation, state.id.clone())
+        state.generation
+    }
+
+    /// The connection carries this session: its public id is the session's.
+    pub(crate) fn carry(&self, resumable: Resumable) {
+        let mut state = self.lock();
+        state.id = resumable.session.id();
+        state.resumable = Some(resumable);
     }
 
     /// Leaves the main namespace, unless it was joined anew since. Returns whether it was left.
-    pub(crate) fn leave(&self, generation: u64) -> bool {
+    pub(crate) fn leave(&self, generation: u64, parting: Parting) -> bool {
         let (was_joined, subscriptions) = {
             let mut state = self.lock();
             if state.generation != generation {
@@ -235,6 +269,10 @@ impl Link {
             }
             state.direct = VecDeque::new();
             state.requests.clear();
+            match (state.resumable.take(), parting) {
+                (Some(resumable), Parting::ForGood) => resumable.end(),
+                (resumable, _) => drop(resumable),
+            }
             let was_joined = std::mem::replace(&mut state.stage, Stage::Out) != Stage::Out;
             (was_joined, std::mem::take(&mut state.subscriptions))
         };
@@ -288,6 +326,10 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        // None are left unless the session ended while it was joining.
+        for subscription in std::mem::take(&mut self.lock().subscriptions) {
+            subscription.end();
+        }
         if let Some(sid) = self.sid.get() {
             self.sessions.remove(sid);
         }

@@ -41,13 +41,19 @@ pub(crate) fn connected(id: &ConnectionId, dialect: Dialect) -> Bytes {
 }
 
 /// `subscribed {sessionId, topic, cursor, timestamp}`; `session` is the id as the client gave it.
+/// After a recovery also `resumed: true`.
 pub(crate) fn subscribed(
     session: &str,
     topic: &TopicName,
     cursor: &Cursor,
+    is_resumed: bool,
     dialect: Dialect,
 ) -> Bytes {
-    let data = json!({"sessionId": session, "topic": topic, "cursor": cursor, "timestamp": now()});
+    let mut data =
+        json!({"sessionId": session, "topic": topic, "cursor": cursor, "timestamp": now()});
+    if is_resumed {
+        data["resumed"] = true.into();
+    }
     message("subscribed", &data, dialect)
 }
 

@@ -10,9 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::{CloseReason, Metrics};
 use crate::face::socketio::argument;
-use crate::face::socketio::link::{Direct, Link};
+use crate::face::socketio::link::{Direct, Link, Parting};
 use crate::face::socketio::messages;
+use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
+use crate::face::socketio::subscribing;
 
 /// The namespace of producers.
 const PRODUCERS: &str = "/producers";
@@ -28,7 +30,10 @@ struct NoLink;
 /// Opens `/` and `/producers`.
 pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) {
     let (main_desk, main_metrics) = (desk.clone(), metrics.clone());
-    let join = move |socket: SocketRef| ready(join_main(&socket, &main_desk, &main_metrics));
+    let join = move |socket: SocketRef, TryData(auth): TryData<rmpv::Value>| {
+        let (desk, metrics) = (main_desk.clone(), main_metrics.clone());
+        async move { join_main(&socket, auth.ok(), &desk, &metrics).await }
+    };
     io.ns("/", nothing_more.with(join));
 
     let producers_desk = desk.clone();
@@ -50,11 +55,41 @@ fn link_of(socket: &SocketRef) -> Result<Arc<Link>, NoLink> {
         .ok_or(NoLink)
 }
 
-fn join_main(socket: &SocketRef, desk: &Desk, metrics: &Metrics) -> Result<(), NoLink> {
+async fn join_main(
+    socket: &SocketRef,
+    auth: Option<rmpv::Value>,
+    desk: &Desk,
+    metrics: &Metrics,
+) -> Result<(), NoLink> {
     let link = link_of(socket)?;
     // The handshake may still be on its way out: then this is where its id is first seen.
     link.learn_sid(socket.id.as_str());
-    let (generation, id) = link.join();
+    let claim = Claim::read(auth.as_ref());
+    let takes_offsets = desk.recovery.is_for(&link, &claim);
+    let recovered = if takes_offsets {
+        desk.recovery.recover(&claim).await
+    } else {
+        None
+    };
+    // From here on nothing is waited for: the connection has all of it, or none.
+    let generation = link.join();
+    let resumed = recovered.and_then(|(session, kept)| {
+        let joining = subscribing::rejoin(&link, desk, kept, generation)?;
+        Some((session, joining))
+    });
+    let (session, joining) = match resumed {
+        Some((session, joining)) => (Some(session), joining),
+        None if takes_offsets => (
+            Some(desk.recovery.begin(link.lock().id.clone())),
+            Vec::new(),
+        ),
+        None => (None, Vec::new()),
+    };
+    if let Some(session) = session {
+        let resumable = desk.recovery.adopt(session, &link, generation);
+        link.carry(resumable);
+    }
+    let id = link.lock().id.clone();
     listen(socket, desk, |name| match name {
         "subscribe" => What::Subscribe,
         "unsubscribe" => What::Unsubscribe,
@@ -65,7 +100,7 @@ fn join_main(socket: &SocketRef, desk: &Desk, metrics: &Metrics) -> Result<(), N
     let (left, metrics) = (Arc::downgrade(&link), metrics.clone());
     socket.on_disconnect(move |reason: DisconnectReason| {
         let reason = left.upgrade().map_or(CloseReason::Client, |link| {
-            link.leave(generation);
+            link.leave(generation, parting(reason));
             link.lock()
                 .close_reason
                 .unwrap_or_else(|| close_reason(reason))
@@ -74,10 +109,32 @@ fn join_main(socket: &SocketRef, desk: &Desk, metrics: &Metrics) -> Result<(), N
         metrics.closed(FACE, reason);
         ready(())
     });
-    let mut state = link.lock();
-    let connected = messages::connected(&state.id, link.dialect);
-    state.direct.push_back(Direct::Frames(connected));
+    {
+        let mut state = link.lock();
+        let connected = messages::connected(&state.id, link.dialect);
+        state.direct.push_back(Direct::Frames(connected));
+    }
+    for joining in joining {
+        socket.join(joining.subscription.topic().to_string());
+        // It fails only if the connection has gone meanwhile.
+        let _ = link.admit(joining);
+    }
     Ok(())
+}
+
+/// Whether a client that left so may come back to its session.
+const fn parting(reason: DisconnectReason) -> Parting {
+    match reason {
+        DisconnectReason::ClientNSDisconnect | DisconnectReason::ServerNSDisconnect => {
+            Parting::ForGood
+        }
+        DisconnectReason::TransportClose
+        | DisconnectReason::TransportError
+        | DisconnectReason::MultipleHttpPollingError
+        | DisconnectReason::PacketParsingError
+        | DisconnectReason::HeartbeatTimeout
+        | DisconnectReason::ClosingServer => Parting::Broken,
+    }
 }
 
 fn join_producers(socket: &SocketRef, desk: &Desk) -> Result<(), NoLink> {

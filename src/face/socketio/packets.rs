@@ -41,6 +41,8 @@ struct MsgpackConnect<'a> {
 #[derive(Debug, Serialize)]
 struct MsgpackSid<'a> {
     sid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<&'a str>,
 }
 
 impl Link {
@@ -82,8 +84,11 @@ impl Link {
         };
         match packet.kind {
             0 => {
-                let id = connect_id(&mut state, &packet.nsp);
-                let data = MsgpackSid { sid: id.as_str() };
+                let (id, pid) = connect_ids(&mut state, &packet.nsp);
+                let data = MsgpackSid {
+                    sid: id.as_str(),
+                    pid: pid.as_deref(),
+                };
                 let answer = MsgpackConnect {
                     kind: 0,
                     data,
@@ -168,7 +173,7 @@ impl Link {
             _ if text.starts_with('/') => text,
             _ => "/",
         };
-        let id = connect_id(&mut self.lock(), namespace);
+        let (id, pid) = connect_ids(&mut self.lock(), namespace);
         if self.dialect == Dialect::TextEio3 {
             return Judgement::Keep;
         }
@@ -177,16 +182,19 @@ impl Link {
         } else {
             format!("{namespace},")
         };
-        Judgement::Swap(format!(r#"40{prefix}{{"sid":"{id}"}}"#).into())
+        let pid = pid.map_or_else(String::new, |pid| format!(r#","pid":"{pid}""#));
+        Judgement::Swap(format!(r#"40{prefix}{{"sid":"{id}"{pid}}}"#).into())
     }
 }
 
-/// The id that a CONNECT answer tells; notes that the main namespace opens with it.
-fn connect_id(state: &mut State, namespace: &str) -> ConnectionId {
-    if namespace == "/" {
-        state.stage = Stage::Opening;
-        state.id.clone()
-    } else {
-        ConnectionId::new()
+/// The ids that a CONNECT answer tells: the public one, and the private one of a session that the
+/// client can come back to. Notes that the main namespace opens with it.
+fn connect_ids(state: &mut State, namespace: &str) -> (ConnectionId, Option<Box<str>>) {
+    if namespace != "/" {
+        return (ConnectionId::new(), None);
     }
+    state.stage = Stage::Opening;
+    let pid = state.resumable.as_ref();
+    let pid = pid.map(|resumable| resumable.session.pid().into());
+    (state.id.clone(), pid)
 }

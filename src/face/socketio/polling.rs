@@ -18,6 +18,7 @@ use crate::face::socketio::link::{Exit, Link, Probe, Stage};
 use crate::face::socketio::packets::Judgement;
 use crate::face::socketio::request::Refusal;
 use crate::face::socketio::shim::{Engine, Shim, lean};
+use crate::wire::Lifeline;
 
 /// The packet that ends a poll without saying anything.
 const NOOP: &[u8] = b"6";
@@ -30,27 +31,17 @@ const DECISION_MAX: Duration = Duration::from_millis(50);
 
 impl<E: Engine> Shim<E> {
     /// Answers a poll. It waits for the engine or for events, whichever comes first.
-    pub(crate) async fn poll(&self, sid: &str, uri: &Uri) -> Result<Response<Body>, Refusal> {
+    /// A client that does not take the answer loses its session.
+    pub(crate) async fn poll(
+        &self,
+        sid: &str,
+        uri: &Uri,
+        lifeline: Option<Lifeline>,
+    ) -> Result<Response<Body>, Refusal> {
         let Some(link) = self.0.sessions.get(sid) else {
             return self.farewell(sid);
         };
-        if link.lock().probe != Probe::None {
-            // The client's decision may be on its way already, and decides about this poll.
-            let decided = link.decided.notified();
-            let _ = tokio::time::timeout(DECISION_MAX, decided).await;
-        }
-        {
-            let state = link.lock();
-            if matches!(state.exit, Exit::WebSocket(_)) {
-                return Err(Refusal::BadRequest);
-            }
-            if state.probe == Probe::Answered {
-                link.news.notify_one();
-            }
-        }
-        if let Some(body) = left_over(&link) {
-            return Ok(response(body));
-        }
+        link.decide().await?;
         let mut abort = Abort {
             shim: self.clone(),
             link,
@@ -58,6 +49,11 @@ impl<E: Engine> Shim<E> {
             is_armed: true,
         };
         let link = Arc::clone(&abort.link);
+        if let Some(body) = left_over(&link) {
+            abort.is_armed = false;
+            abort.tie(lifeline);
+            return Ok(response(body));
+        }
         loop {
             let request = lean(Method::GET, uri, &link, Full::default());
             // The engine's future may be dropped while it waits: it takes packets from its queue
@@ -100,6 +96,7 @@ impl<E: Engine> Shim<E> {
                     let rest = packets.split_off(link.poll_packets_max);
                     link.lock().left_over.extend(rest);
                 }
+                abort.tie(lifeline);
                 return Ok(response(encode::body(&packets, link.dialect)));
             }
         }
@@ -149,6 +146,25 @@ impl<E: Engine> Shim<E> {
             return Ok(response(encode::body(&[Bytes::from_static(NOOP)], dialect)));
         }
         Err(Refusal::SessionUnknown)
+    }
+}
+
+impl Link {
+    /// Waits for the decision about an upgrade, if one is under way.
+    async fn decide(&self) -> Result<(), Refusal> {
+        if self.lock().probe != Probe::None {
+            // The client's decision may be on its way already, and decides about this poll.
+            let decided = self.decided.notified();
+            let _ = tokio::time::timeout(DECISION_MAX, decided).await;
+        }
+        let state = self.lock();
+        if matches!(state.exit, Exit::WebSocket(_)) {
+            return Err(Refusal::BadRequest);
+        }
+        if state.probe == Probe::Answered {
+            self.news.notify_one();
+        }
+        Ok(())
     }
 }
 
@@ -239,6 +255,19 @@ struct Abort<E: Engine> {
     link: Arc<Link>,
     uri: Uri,
     is_armed: bool,
+}
+
+impl<E: Engine> Abort<E> {
+    /// The answer is on its way: closes the session if it does not arrive.
+    fn tie(self, lifeline: Option<Lifeline>) {
+        if let Some(lifeline) = lifeline.filter(|_| !self.is_armed) {
+            lifeline.tie(move || self.fire());
+        }
+    }
+
+    fn fire(mut self) {
+        self.is_armed = true;
+    }
 }
 
 impl<E: Engine> Drop for Abort<E> {

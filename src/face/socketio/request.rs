@@ -28,6 +28,8 @@ pub(crate) struct Query<'a> {
     pub(crate) sid: Option<&'a str>,
     /// python-engineio writes the transport first; others the version.
     pub(crate) is_pythons: bool,
+    /// `recovery=0|1`: whether the client wants offsets, if it says so.
+    pub(crate) recovery: Option<bool>,
 }
 
 /// Why an Engine.IO request is refused. The codes are those of Engine.IO.
@@ -45,7 +47,7 @@ pub(crate) enum Refusal {
 
 impl<'a> Query<'a> {
     pub(crate) fn parse(method: &Method, query: Option<&'a str>) -> Result<Self, Refusal> {
-        let (mut eio, mut transport, mut sid) = (None, None, None);
+        let (mut eio, mut transport, mut sid, mut recovery) = (None, None, None, None);
         let mut is_pythons = false;
         for (key, value) in query
             .unwrap_or("")
@@ -59,6 +61,7 @@ impl<'a> Query<'a> {
                 }
                 "transport" => transport = transport.or(Some(value)),
                 "sid" => sid = sid.or(Some(value)),
+                "recovery" => recovery = recovery.or(flag(value)),
                 _ => {}
             }
         }
@@ -85,10 +88,19 @@ impl<'a> Query<'a> {
                 transport,
                 sid,
                 is_pythons,
+                recovery,
             })
         } else {
             Err(Refusal::BadRequest)
         }
+    }
+}
+
+fn flag(value: &str) -> Option<bool> {
+    match value {
+        "0" | "false" => Some(false),
+        "1" | "true" => Some(true),
+        _ => None,
     }
 }
 
@@ -173,5 +185,8 @@ mod tests {
         assert!(!query.is_pythons);
         let query = parse(Method::GET, Some("transport=polling&EIO=4&t=1.5")).unwrap();
         assert!(query.is_pythons);
+        assert_eq!(query.recovery, None);
+        let query = parse(Method::GET, Some("EIO=4&transport=polling&recovery=0")).unwrap();
+        assert_eq!(query.recovery, Some(false));
     }
 }

@@ -12,6 +12,7 @@ use crate::connection::CloseReason;
 use crate::drain::Drain;
 use crate::face::socketio::link::{Link, State};
 use crate::face::socketio::messages::{self, Problem};
+use crate::face::socketio::recovery::Recovery;
 use crate::face::socketio::{Config, producers, subscribing};
 use crate::hub::Hub;
 
@@ -42,6 +43,7 @@ pub(crate) enum What {
 pub(crate) struct Desk {
     pub(crate) hub: Hub,
     pub(crate) config: Arc<Config>,
+    pub(crate) recovery: Recovery,
     pub(crate) drain: Drain,
 }
 
@@ -119,7 +121,7 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
     } = request;
     match what {
         What::Subscribe => {
-            let answer = subscribing::subscribe(link, (desk, &socket), data);
+            let answer = subscribing::subscribe(link, (desk, &socket), data).await;
             acknowledge(link, ack, &answer);
         }
         What::Unsubscribe => {

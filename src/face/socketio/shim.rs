@@ -17,12 +17,12 @@ use hyper::service::Service;
 use crate::drain::Drain;
 use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::frames::Frames;
-use crate::face::socketio::link::{Direct, Exit, Link, Probe};
+use crate::face::socketio::link::{Direct, Exit, Habits, Link, Probe};
 use crate::face::socketio::polling;
 use crate::face::socketio::probe::Upgrading;
 use crate::face::socketio::request::{Protocol, Query, Refusal, Transport};
 use crate::face::socketio::sessions::Sessions;
-use crate::wire::{self, DeadlineError, Outboxes, Stream, Upgrade, UpgradeError};
+use crate::wire::{self, DeadlineError, Lifeline, Outboxes, Stream, Upgrade, UpgradeError};
 
 /// python-engineio drops the connection when the body of a poll has more packets.
 const PYTHON_POLL_PACKETS_MAX: usize = 16;
@@ -167,9 +167,12 @@ impl<E: Engine> Shim<E> {
             Ok(query) => match (query.transport, query.sid) {
                 (Transport::WebSocket, None) => self.open_websocket(&mut request, &query, &uri),
                 (Transport::WebSocket, Some(sid)) => self.upgrade(&mut request, sid, &uri),
-                (Transport::Polling, None) => self.open_polling(&query, &uri).await,
+                (Transport::Polling, None) => {
+                    self.open_polling(self.habits(&query, &request), &uri).await
+                }
                 (Transport::Polling, Some(sid)) if *request.method() == Method::GET => {
-                    self.poll(sid, &uri).await
+                    let lifeline = request.extensions_mut().remove::<Lifeline>();
+                    self.poll(sid, &uri, lifeline).await
                 }
                 (Transport::Polling, Some(sid)) => self.post(request, sid, &uri).await,
             },
@@ -195,6 +198,25 @@ impl<E: Engine> Shim<E> {
         }
     }
 
+    fn habits<B>(&self, query: &Query<'_>, request: &Request<B>) -> Habits {
+        let is_websocket_born = query.transport == Transport::WebSocket;
+        Habits {
+            dialect: self.dialect(query.protocol),
+            is_websocket_born,
+            poll_packets_max: if query.is_pythons && !is_websocket_born {
+                PYTHON_POLL_PACKETS_MAX
+            } else {
+                usize::MAX
+            },
+            takes_offsets: match query.protocol {
+                Protocol::Eio3 => None,
+                Protocol::Eio4 => Some(query.recovery.unwrap_or_else(|| {
+                    !query.is_pythons && (!is_websocket_born || offers_window_bits(request))
+                })),
+            },
+        }
+    }
+
     fn open_websocket<B>(
         &self,
         request: &mut Request<B>,
@@ -202,12 +224,7 @@ impl<E: Engine> Shim<E> {
         uri: &Uri,
     ) -> Result<Response<Body>, Refusal> {
         let (upgrade, response) = accept(request)?;
-        let link = Link::new(
-            self.dialect(query.protocol),
-            true,
-            usize::MAX,
-            &self.0.sessions,
-        );
+        let link = Link::new(self.habits(query, request), &self.0.sessions);
         let (shim, request) = (self.clone(), lean(Method::GET, uri, &link, ()));
         self.0.wire.drain.spawn(async move {
             if let Some(raw) = upgrade.raw().await {
@@ -263,18 +280,8 @@ impl<E: Engine> Shim<E> {
         self.0.engine.take(stream, request);
     }
 
-    async fn open_polling(&self, query: &Query<'_>, uri: &Uri) -> Result<Response<Body>, Refusal> {
-        let packets_max = if query.is_pythons {
-            PYTHON_POLL_PACKETS_MAX
-        } else {
-            usize::MAX
-        };
-        let link = Link::new(
-            self.dialect(query.protocol),
-            false,
-            packets_max,
-            &self.0.sessions,
-        );
+    async fn open_polling(&self, habits: Habits, uri: &Uri) -> Result<Response<Body>, Refusal> {
+        let link = Link::new(habits, &self.0.sessions);
         let request = lean(Method::GET, uri, &link, Full::default());
         let answer = self.0.engine.answer(request).await;
         if answer.status != StatusCode::OK {
@@ -326,6 +333,16 @@ impl<E: Engine> Shim<E> {
         }
         Ok(polling::response(answer.body))
     }
+}
+
+/// Whether the request offers compression as the socket.io-client of browsers and of Node do, and
+/// those of other languages do not.
+fn offers_window_bits<B>(request: &Request<B>) -> bool {
+    let offers = request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+    offers
+        .iter()
+        .filter_map(|offer| offer.to_str().ok())
+        .any(|offer| offer.contains("client_max_window_bits"))
 }
 
 fn accept<B>(request: &mut Request<B>) -> Result<(Upgrade, Response<Body>), Refusal> {

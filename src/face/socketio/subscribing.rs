@@ -6,13 +6,14 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 
-use crate::face::socketio::OnJoin;
 use crate::face::socketio::delivery::Subscription;
-use crate::face::socketio::link::{Direct, Link, Stage, State};
+use crate::face::socketio::link::{Direct, Link, Stage};
 use crate::face::socketio::messages::{self, Problem};
+use crate::face::socketio::recovery::Session;
+use crate::face::socketio::recovery::record::{Base, Kept};
 use crate::face::socketio::requests::Desk;
 use crate::hub::{AttachError, Attached, From};
-use crate::topic::{Cursor, EventName, TopicName};
+use crate::topic::{Cursor, EventName, Seq, TopicName};
 
 /// Most event names in the `events` of one subscription.
 const EVENTS_MAX: usize = 64;
@@ -28,18 +29,47 @@ struct Wish {
 
 /// Subscribes to what the data names. Returns the acknowledgement: one answer, or one for each
 /// entry of an array, in order.
-pub(crate) fn subscribe(
+pub(crate) async fn subscribe(
     link: &Arc<Link>,
     (desk, socket): (&Desk, &SocketRef),
     data: Option<Value>,
 ) -> Value {
-    each(link, desk, data, |wish| {
-        let room = wish.topic.to_string();
-        let answer = subscribe_one(link, desk, wish)?;
-        // Events do not go by the room; it is there for operations on sockets.
-        socket.join(room);
-        Ok(answer)
-    })
+    let asked = match Asked::read(data, desk.config.subscribe_ids_max) {
+        Ok(asked) => asked,
+        Err(problem) => return refuse(link, &Value::Null, &problem),
+    };
+    let mut entries = Vec::with_capacity(asked.entries.len());
+    for (given, wish) in asked.entries {
+        let entry = wish.and_then(|wish| seat(link, desk, wish, &entries));
+        entries.push((given, entry));
+    }
+    // One write for all: what the store does not hold is not promised.
+    let session = link.session();
+    let kept = match &session {
+        Some(session) => desk.recovery.keep(session).await,
+        None => Ok(()),
+    };
+    let mut answers = Vec::with_capacity(entries.len());
+    for (given, entry) in entries {
+        let answer = entry.and_then(|entry| match (entry, &kept) {
+            (Entry::Again(session, topic), _) => again(link, &session, &topic),
+            (Entry::New(joining), Ok(())) => {
+                let topic = joining.subscription.topic().to_string();
+                let answer = link.admit(joining)?;
+                // Events do not go by the room; it is there for operations on sockets.
+                socket.join(topic);
+                Ok(answer)
+            }
+            (Entry::New(joining), Err(error)) => {
+                if let Some(session) = &session {
+                    session.with(|record| record.drop_topic(joining.subscription.topic()));
+                }
+                Err(Problem::new("store_away", error.to_string()))
+            }
+        });
+        answers.push(answer.unwrap_or_else(|problem| refuse(link, &given, &problem)));
+    }
+    asked.shape.of(answers)
 }
 
 /// Unsubscribes from what the data names; as [`subscribe`].
@@ -48,42 +78,69 @@ pub(crate) fn unsubscribe(
     (desk, socket): (&Desk, &SocketRef),
     data: Option<Value>,
 ) -> Value {
-    each(link, desk, data, |wish| {
-        socket.leave(wish.topic.to_string());
-        Ok(unsubscribe_one(link, &wish))
-    })
+    let asked = match Asked::read(data, desk.config.subscribe_ids_max) {
+        Ok(asked) => asked,
+        Err(problem) => return refuse(link, &Value::Null, &problem),
+    };
+    let answers = asked.entries.into_iter().map(|(given, wish)| match wish {
+        Ok(wish) => {
+            socket.leave(wish.topic.to_string());
+            unsubscribe_one(link, &wish)
+        }
+        Err(problem) => refuse(link, &given, &problem),
+    });
+    asked.shape.of(answers.collect())
 }
 
-fn each(
-    link: &Arc<Link>,
-    desk: &Desk,
-    data: Option<Value>,
-    act: impl Fn(Wish) -> Result<Value, Problem>,
-) -> Value {
-    let one = |entry: Value| {
-        let session = given(&entry);
-        let answer = wish(entry).and_then(&act);
-        answer.unwrap_or_else(|problem| {
-            link.answer(messages::error(&session, &problem, link.dialect));
-            json!(problem)
-        })
-    };
-    let ids_max = desk.config.subscribe_ids_max;
-    match data {
-        Some(Value::Array(entries)) if entries.len() > ids_max => {
-            let why = format!("at most {ids_max} ids may be given at once");
-            let problem = Problem::new("too_many_ids", why);
-            link.answer(messages::error(&Value::Null, &problem, link.dialect));
-            json!(problem)
+/// Tells the client of a refusal, and returns it as the acknowledgement.
+fn refuse(link: &Arc<Link>, given: &Value, problem: &Problem) -> Value {
+    link.answer(messages::error(given, problem, link.dialect));
+    json!(problem)
+}
+
+/// What one request asks for.
+struct Asked {
+    /// Each with the id as far as it may be echoed.
+    entries: Vec<(Value, Result<Wish, Problem>)>,
+    shape: Shape,
+}
+
+/// Whether the client gave one id or an array: it is answered likewise.
+#[derive(Clone, Copy)]
+enum Shape {
+    One,
+    Array,
+}
+
+impl Shape {
+    fn of(self, mut answers: Vec<Value>) -> Value {
+        match self {
+            Self::One => answers.pop().unwrap_or_default(),
+            Self::Array => answers.into(),
         }
-        Some(Value::Array(entries)) if entries.is_empty() => {
-            let problem = Problem::new("invalid_subscription", "give at least one id".to_owned());
-            link.answer(messages::error(&Value::Null, &problem, link.dialect));
-            json!(problem)
-        }
-        Some(Value::Array(entries)) => entries.into_iter().map(one).collect(),
-        Some(entry) => one(entry),
-        None => one(Value::Null),
+    }
+}
+
+impl Asked {
+    fn read(data: Option<Value>, ids_max: usize) -> Result<Self, Problem> {
+        let (entries, shape) = match data {
+            Some(Value::Array(entries)) if entries.len() > ids_max => {
+                let why = format!("at most {ids_max} ids may be given at once");
+                return Err(Problem::new("too_many_ids", why));
+            }
+            Some(Value::Array(entries)) if entries.is_empty() => {
+                let why = "give at least one id".to_owned();
+                return Err(Problem::new("invalid_subscription", why));
+            }
+            Some(Value::Array(entries)) => (entries, Shape::Array),
+            Some(entry) => (vec![entry], Shape::One),
+            None => (vec![Value::Null], Shape::One),
+        };
+        let entries = entries
+            .into_iter()
+            .map(|entry| (given(&entry), wish(entry)))
+            .collect();
+        Ok(Self { entries, shape })
     }
 }
 
@@ -168,62 +225,160 @@ fn event_names(names: Value) -> Result<Box<[EventName]>, Problem> {
     names.into_iter().map(parse).collect()
 }
 
-fn subscribe_one(link: &Arc<Link>, desk: &Desk, wish: Wish) -> Result<Value, Problem> {
+/// One entry of a `subscribe`, before it is answered.
+enum Entry {
+    /// The client is subscribed already; the id as it gave it.
+    Again(String, TopicName),
+    New(Joining),
+}
+
+/// A subscription that has its seat and is still to be told to the client.
+pub(crate) struct Joining {
+    /// The id as the client gave it.
+    pub(crate) session: String,
+    pub(crate) subscription: Arc<Subscription>,
+    /// Its number in offsets.
+    pub(crate) number: u32,
+    pub(crate) attached: Attached,
+    /// The connect that it belongs to.
+    pub(crate) generation: u64,
+    /// The client goes on where it was.
+    pub(crate) kind: Joins,
+}
+
+/// How a subscription begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joins {
+    Fresh,
+    /// With a cursor of the client's.
+    Since,
+    /// With a session that was recovered.
+    Resumed,
+}
+
+/// Takes a seat for a wish, and notes it in the session.
+fn seat(
+    link: &Arc<Link>,
+    desk: &Desk,
+    wish: Wish,
+    before: &[(Value, Result<Entry, Problem>)],
+) -> Result<Entry, Problem> {
     let Wish {
         session,
         topic,
         since,
         events,
     } = wish;
+    let is_asked = |entry: &Entry| matches!(entry, Entry::New(joining) if *joining.subscription.topic() == topic);
+    let asked_before = || before.iter().filter_map(|(_, entry)| entry.as_ref().ok());
     let generation = {
-        let mut state = link.lock();
-        let known = state
-            .subscriptions
-            .iter()
-            .find(|known| *known.topic() == topic);
-        if let Some(cursor) = known.and_then(|known| known.cursor()) {
-            // Once more is harmless: it is confirmed, and nothing is replayed twice.
-            let again = messages::subscribed(&session, &topic, &cursor, link.dialect);
-            state.direct.push_back(Direct::Frames(again));
-            link.deliver(&mut state);
-            return Ok(json!({"ok": true, "topic": topic, "cursor": cursor, "recovered": false}));
+        let state = link.lock();
+        let is_known = |known: &Arc<Subscription>| *known.topic() == topic;
+        if state.subscriptions.iter().any(is_known) || asked_before().any(is_asked) {
+            return Ok(Entry::Again(session, topic));
         }
         let max = desk.config.subscriptions_max;
-        if state.subscriptions.len() >= max {
+        if state.subscriptions.len() + before.len() >= max {
             let why = format!("a connection may subscribe to at most {max} topics");
             return Err(Problem::new("too_many_subscriptions", why));
         }
         state.generation
     };
-    let subscription = Subscription::new(link, topic.clone(), events);
-    let is_resume = since.is_some();
-    let from = match (since, desk.config.on_join) {
-        (Some(cursor), _) => From::Since(cursor),
-        (None, OnJoin::Snapshot) => From::Snapshot,
-        (None, OnJoin::All) => From::Oldest,
-        (None, OnJoin::None) => From::Head,
+    let subscription = Subscription::new(link, topic.clone(), events.clone());
+    let kind = if since.is_some() {
+        Joins::Since
+    } else {
+        Joins::Fresh
     };
-    let attached = desk
-        .hub
-        .attach(&topic, from, Arc::<Subscription>::clone(&subscription))
-        .map_err(|error| match error {
-            AttachError::TooManyTopics(_) => Problem::new("too_many_topics", error.to_string()),
-            AttachError::TooManySubscribers => {
-                Problem::new("too_many_subscribers", error.to_string())
-            }
-        })?;
-    let recovered = is_resume && attached.gap.is_none();
+    let from = since.map_or(desk.config.on_join.into(), From::Since);
+    let attached = attach(desk, &subscription, from)?;
+    let number = link.session().map_or(0, |kept| {
+        let base = base(&subscription, &attached);
+        kept.with(|record| record.keep(session.clone(), topic, events, base))
+    });
+    Ok(Entry::New(Joining {
+        session,
+        subscription,
+        number,
+        attached,
+        generation,
+        kind,
+    }))
+}
+
+/// What the client has as long as no offset tells more.
+fn base(subscription: &Subscription, attached: &Attached) -> Base {
     let cursor = attached.cursor.clone();
-    let mut state = link.lock();
-    if state.generation != generation || state.stage == Stage::Out {
-        drop(state);
-        return Err(Problem::new(
-            "disconnected",
-            "the connection was closed".to_owned(),
-        ));
+    let mut backlog = attached.backlog.iter();
+    if attached.gap.is_some() {
+        Base::Gap(cursor)
+    } else if backlog.any(|event| subscription.wants(&event.name)) {
+        Base::Snapshot(cursor)
+    } else {
+        Base::At(cursor)
     }
-    link.admit(&mut state, (&session, subscription), attached);
-    Ok(json!({"ok": true, "topic": topic, "cursor": cursor, "recovered": recovered}))
+}
+
+/// Takes a seat in the subscription's topic.
+pub(crate) fn attach(
+    desk: &Desk,
+    subscription: &Arc<Subscription>,
+    from: From,
+) -> Result<Attached, Problem> {
+    let subscriber = Arc::<Subscription>::clone(subscription);
+    let attached = desk.hub.attach(subscription.topic(), from, subscriber);
+    attached.map_err(|error| match error {
+        AttachError::TooManyTopics(_) => Problem::new("too_many_topics", error.to_string()),
+        AttachError::TooManySubscribers => Problem::new("too_many_subscribers", error.to_string()),
+    })
+}
+
+/// Takes the seats of a session that is recovered. Returns nothing if one of them cannot go on where
+/// it was.
+pub(crate) fn rejoin(
+    link: &Arc<Link>,
+    desk: &Desk,
+    kept: Vec<(Kept, From)>,
+    generation: u64,
+) -> Option<Vec<Joining>> {
+    let rejoin = |(kept, from): (Kept, From)| {
+        let subscription = Subscription::new(link, kept.topic, kept.events);
+        let is_from_start = from == From::Oldest;
+        // What was never sent is sent as to any newcomer.
+        let from = match from {
+            From::Snapshot => desk.config.on_join.into(),
+            from => from,
+        };
+        let attached = attach(desk, &subscription, from).ok()?;
+        let is_whole = !is_from_start || attached.cursor.seq == Seq::ZERO;
+        (is_whole && attached.gap.is_none()).then_some(Joining {
+            session: kept.session,
+            subscription,
+            number: kept.number,
+            attached,
+            generation,
+            kind: Joins::Resumed,
+        })
+    };
+    kept.into_iter().map(rejoin).collect()
+}
+
+/// Once more is harmless: it is confirmed, and nothing is replayed twice.
+fn again(link: &Arc<Link>, session: &str, topic: &TopicName) -> Result<Value, Problem> {
+    let mut state = link.lock();
+    let mut known = state.subscriptions.iter();
+    let cursor = known
+        .find(|known| known.topic() == topic)
+        .and_then(|known| known.cursor())
+        .ok_or_else(disconnected)?;
+    let confirmed = messages::subscribed(session, topic, &cursor, false, link.dialect);
+    state.direct.push_back(Direct::Frames(confirmed));
+    link.deliver(&mut state);
+    Ok(json!({"ok": true, "topic": topic, "cursor": cursor, "recovered": false}))
+}
+
+fn disconnected() -> Problem {
+    Problem::new("disconnected", "the connection was closed".to_owned())
 }
 
 fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
@@ -234,6 +389,9 @@ fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
             .iter()
             .position(|known| *known.topic() == wish.topic);
         let left = found.map(|at| state.subscriptions.swap_remove(at));
+        if let Some(resumable) = &mut state.resumable {
+            resumable.unsubscribe(&wish.topic);
+        }
         let frame = messages::unsubscribed(&wish.session, &wish.topic, link.dialect);
         state.direct.push_back(Direct::Frames(frame));
         link.deliver(&mut state);
@@ -253,29 +411,52 @@ impl Link {
         self.deliver(&mut state);
     }
 
+    /// The session of this connection, if its client takes offsets.
+    fn session(&self) -> Option<Arc<Session>> {
+        let state = self.lock();
+        let resumable = state.resumable.as_ref();
+        resumable.map(|resumable| Arc::clone(&resumable.session))
+    }
+
     /// Lets a subscription begin: `subscribed`, the gap if there is one, the backlog; then the
-    /// ring, by cursor.
-    fn admit(
-        self: &Arc<Self>,
-        state: &mut State,
-        (session, subscription): (&str, Arc<Subscription>),
-        mut attached: Attached,
-    ) {
+    /// ring, by cursor. Returns the acknowledgement.
+    pub(crate) fn admit(self: &Arc<Self>, joining: Joining) -> Result<Value, Problem> {
+        let Joining {
+            session,
+            subscription,
+            number,
+            mut attached,
+            generation,
+            kind,
+        } = joining;
+        let mut state = self.lock();
+        if state.generation != generation || state.stage == Stage::Out {
+            // The seat takes the topic's lock: ours is let go first.
+            drop(state);
+            return Err(disconnected());
+        }
         let topic = subscription.topic();
-        let cursor = &attached.cursor;
-        let subscribed = messages::subscribed(session, topic, cursor, self.dialect);
+        let is_resumed = kind == Joins::Resumed;
+        let cursor = attached.cursor.clone();
+        let subscribed = messages::subscribed(&session, topic, &cursor, is_resumed, self.dialect);
         state.direct.push_back(Direct::Frames(subscribed));
+        let recovered = kind != Joins::Fresh && attached.gap.is_none();
         if let Some(gap) = attached.gap.take() {
             let gap = messages::gap(topic, &gap, self.dialect);
             state.direct.push_back(Direct::Frames(gap));
         }
-        let backlog = std::mem::take(&mut attached.backlog);
-        let wanted = backlog
-            .into_iter()
-            .filter(|event| subscription.wants(&event.name));
-        state.direct.extend(wanted.map(Direct::Replay));
-        subscription.begin(attached);
+        let backlog = std::mem::take(&mut attached.backlog).into_iter();
+        let wanted = backlog.filter(|event| subscription.wants(&event.name));
+        let replays: Vec<_> = wanted.map(|event| Direct::Replay(event, number)).collect();
+        if is_resumed && replays.is_empty() {
+            // What the client has of it already, offsets of other topics must go on saying.
+            state.mark(number, cursor.seq);
+        }
+        state.direct.extend(replays);
+        let answer = json!({"ok": true, "topic": topic, "cursor": cursor, "recovered": recovered});
+        subscription.begin(attached, number);
         state.subscriptions.push(subscription);
-        self.deliver(state);
+        self.deliver(&mut state);
+        Ok(answer)
     }
 }

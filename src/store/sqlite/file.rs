@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::rows::{self, Stored};
-use super::{READERS, salvage};
+use super::{READERS, salvage, wal};
 use crate::store::OpenError;
 use crate::store::config::{Durability, Sqlite};
 use crate::topic::TopicName;
@@ -25,7 +26,7 @@ const PAGE_BYTES: u64 = 4096;
 const WAL_PAGES: u32 = 4000;
 
 /// What leads from each format to the next. The format of a file is the number of those done.
-const MIGRATIONS: [&str; 1] = [include_str!("format_1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("format_1.sql"), include_str!("format_2.sql")];
 
 /// The file, open.
 pub(super) struct Opened {
@@ -36,9 +37,17 @@ pub(super) struct Opened {
 }
 
 /// Why a file could not be opened as it is.
-enum Trouble {
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error(transparent)]
     Refused(OpenError),
+    #[error("{0}")]
     Damaged(String),
+}
+
+/// The file of a directory.
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join(NAME)
 }
 
 /// Opens the file of a directory. A damaged one is copied, and what is whole is taken over.
@@ -49,9 +58,10 @@ pub(super) fn open(dir: &Path, config: &Sqlite) -> Result<Opened, OpenError> {
     };
     fs::create_dir_all(dir).map_err(|error| unusable(error.to_string()))?;
     let lock = lock(dir)?;
-    let path = dir.join(NAME);
+    let path = path(dir);
+    salvage::finish(&path).map_err(|error| unusable(error.to_string()))?;
     let known = if dir.join(MARK).exists() {
-        Err(Trouble::Damaged(
+        Err(Refusal::Damaged(
             "damage was found while it was in use".to_owned(),
         ))
     } else {
@@ -59,20 +69,22 @@ pub(super) fn open(dir: &Path, config: &Sqlite) -> Result<Opened, OpenError> {
     };
     let (connection, found) = match known {
         Ok(opened) => opened,
-        Err(Trouble::Refused(error)) => return Err(error),
-        Err(Trouble::Damaged(why)) => {
+        Err(Refusal::Refused(error)) => return Err(error),
+        Err(Refusal::Damaged(why)) => {
             let kept = back_up(dir).map_err(|error| unusable(error.to_string()))?;
             tracing::error!(
                 why,
                 kept = %kept.display(),
                 "the store is damaged: a copy was kept, and what is whole is taken over"
             );
-            salvage::rebuild(&path, config).map_err(|error| unusable(error.to_string()))?;
-            let _ = fs::remove_file(dir.join(MARK));
+            salvage::build(&path, config)
+                .and_then(|_| salvage::put_in_place(&path))
+                .and_then(|()| unmark(dir))
+                .map_err(|error| unusable(error.to_string()))?;
             match sound(&path, config) {
                 Ok(opened) => opened,
-                Err(Trouble::Refused(error)) => return Err(error),
-                Err(Trouble::Damaged(why)) => return Err(unusable(why)),
+                Err(Refusal::Refused(error)) => return Err(error),
+                Err(Refusal::Damaged(why)) => return Err(unusable(why)),
             }
         }
     };
@@ -107,19 +119,22 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 }
 
 /// Opens a file and looks at everything that is small: the header, the size, the topics.
-fn sound(path: &Path, config: &Sqlite) -> Result<(Connection, Vec<(TopicName, Stored)>), Trouble> {
+pub(super) fn sound(
+    path: &Path,
+    config: &Sqlite,
+) -> Result<(Connection, Vec<(TopicName, Stored)>), Refusal> {
     let trouble = |error: rusqlite::Error| {
         if is_damage(&error) {
-            Trouble::Damaged(error.to_string())
+            Refusal::Damaged(error.to_string())
         } else {
-            Trouble::Refused(OpenError::Unusable {
+            Refusal::Refused(OpenError::Unusable {
                 path: path.display().to_string(),
                 why: error.to_string(),
             })
         }
     };
-    if let Some(why) = salvage::wal_damage(path) {
-        return Err(Trouble::Damaged(why));
+    if let Some(why) = wal::damage(path) {
+        return Err(Refusal::Damaged(why));
     }
     let connection = Connection::open(path).map_err(trouble)?;
     let format: i64 = connection
@@ -127,7 +142,7 @@ fn sound(path: &Path, config: &Sqlite) -> Result<(Connection, Vec<(TopicName, St
         .map_err(trouble)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     if format > known {
-        return Err(Trouble::Refused(OpenError::Newer {
+        return Err(Refusal::Refused(OpenError::Newer {
             path: path.display().to_string(),
             found: format,
             known,
@@ -139,7 +154,7 @@ fn sound(path: &Path, config: &Sqlite) -> Result<(Connection, Vec<(TopicName, St
     let topics = rows::topics(&connection).map_err(trouble)?;
     let found: Option<Vec<_>> = topics.into_iter().collect();
     let Some(found) = found else {
-        return Err(Trouble::Damaged("the row of a topic is damaged".to_owned()));
+        return Err(Refusal::Damaged("the row of a topic is damaged".to_owned()));
     };
     Ok((connection, found))
 }
@@ -195,11 +210,26 @@ fn check_length(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// A connection that reads. It has the file open when this returns, so that it reads on even if
+/// the file is moved.
 pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    let sql = "SELECT count(*) FROM (SELECT 1 FROM topics LIMIT 1)";
+    connection.query_row(sql, [], |_| Ok(()))?;
     Ok(connection)
+}
+
+/// What tells the file from another one at its place.
+pub(super) fn identity(dir: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path(dir)).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// The bytes of the write-ahead log.
+pub(super) fn wal_bytes(dir: &Path) -> u64 {
+    fs::metadata(dir.join(format!("{NAME}-wal"))).map_or(0, |metadata| metadata.len())
 }
 
 /// Whether an error tells of damage rather than of a disk that is full or away.
@@ -210,7 +240,14 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
                 error.code,
                 ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
             ) || message.as_ref().is_some_and(|m| {
-                m.contains("no such table") || m.contains("malformed") || m.contains("no such col")
+                [
+                    "no such table",
+                    "no such col",
+                    "malformed",
+                    "already exists",
+                ]
+                .iter()
+                .any(|told| m.contains(told))
             })
         }
         rusqlite::Error::InvalidColumnType(..)
@@ -232,6 +269,14 @@ pub(super) fn back_up(dir: &Path) -> io::Result<PathBuf> {
         fs::copy(wal, dir.join(format!("{NAME}.damaged-{now_ms}-wal")))?;
     }
     Ok(kept)
+}
+
+/// Takes the mark away: the file was rebuilt.
+pub(super) fn unmark(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join(MARK)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Leaves the mark that makes the next start look through the whole file.

@@ -119,7 +119,7 @@ impl SqliteLog {
         };
         self.is_unread = false;
         let (kept, chain) = {
-            let reader = self.store.reader(&self.topic);
+            let reader = self.store.reader(self.topic.as_str());
             (
                 rows::kept(&reader, &self.topic, &stored),
                 rows::chain(&reader, &self.topic, &stored),
@@ -152,7 +152,7 @@ impl SqliteLog {
     }
 
     fn damaged(&self, why: &str) -> Damaged {
-        self.store.damaged(&self.topic, why);
+        self.store.damaged(self.topic.as_str(), why);
         Damaged
     }
 
@@ -177,7 +177,7 @@ impl SqliteLog {
             return Ok(Vec::new());
         };
         let oldest = self.oldest().0;
-        let reader = self.store.reader(&self.topic);
+        let reader = self.store.reader(self.topic.as_str());
         let mut events = Vec::new();
         for seq in seqs {
             let place = usize::try_from(seq - oldest).unwrap_or(usize::MAX);

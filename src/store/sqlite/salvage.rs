@@ -3,104 +3,163 @@
 //! A topic is whole when its row, its chain and what it keeps for late joiners are what was
 //! written. Any other topic is left out, and begins a new epoch when it is touched next. When the
 //! write-ahead log is damaged, its last commits are gone without a trace in the rows, so that every
-//! topic may be older than what its clients have seen: nothing is taken over then.
+//! topic may be older than what its clients have seen: what is whole is taken over then under new
+//! epochs, so that nobody takes one for the other.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::file;
+use super::record::{Place, decode, encode};
 use super::rows::{self, EventRow, Stored};
+use super::{file, resumes, wal};
 use crate::store::config::Sqlite;
-use crate::topic::TopicName;
+use crate::store::new_epoch;
+use crate::topic::{Epoch, TopicName};
 
-/// Makes a new file in place of a damaged one.
-pub(super) fn rebuild(path: &Path, config: &Sqlite) -> rusqlite::Result<()> {
+/// The topics that were whole, with their epochs and heads.
+pub(super) type Whole = HashMap<TopicName, (Epoch, u64)>;
+
+/// Makes a new file of what is whole of a damaged one, beside it. It is complete and on the disk
+/// when this returns, and waits to be put in place.
+pub(super) fn build(path: &Path, config: &Sqlite) -> io::Result<Whole> {
     let fresh = beside(path, "new");
-    let gone = |path: &Path| {
-        for suffix in ["", "-wal", "-shm"] {
-            remove(&with_suffix(path, suffix))?;
-        }
-        Ok::<_, io::Error>(())
-    };
-    let failed = |error: io::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
-    gone(&fresh).map_err(failed)?;
-    let connection = Connection::open(&fresh)?;
+    remove_all(&fresh)?;
+    let whole = filled(path, &fresh, config).map_err(io::Error::other)?;
+    remove(&with_suffix(&fresh, "-wal"))?;
+    fs::rename(&fresh, beside(path, "rebuilt"))?;
+    sync_dir(path)?;
+    Ok(whole)
+}
+
+fn filled(path: &Path, fresh: &Path, config: &Sqlite) -> rusqlite::Result<Whole> {
+    let connection = Connection::open(fresh)?;
     file::prepare(&connection, config)?;
     file::migrate(&connection, 0)?;
-    if wal_damage(path).is_none()
-        && let Err(error) = take_over(path, &connection)
-    {
+    let mut whole = Whole::new();
+    if let Err(error) = take_over(path, &connection, &mut whole) {
         tracing::error!(%error, "nothing more of the damaged file can be read");
     }
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     connection.close().map_err(|(_, error)| error)?;
-    gone(path).map_err(failed)?;
-    fs::rename(&fresh, path).map_err(failed)?;
-    gone(&fresh).map_err(failed)
+    Ok(whole)
 }
 
-fn take_over(path: &Path, fresh: &Connection) -> rusqlite::Result<()> {
+/// Puts the new file in place of the damaged one, which nobody has open. Should the process end
+/// meanwhile, the next start does the rest.
+pub(super) fn put_in_place(path: &Path) -> io::Result<()> {
+    for suffix in ["-wal", "-shm"] {
+        remove(&with_suffix(path, suffix))?;
+    }
+    fs::rename(beside(path, "rebuilt"), path)?;
+    sync_dir(path)
+}
+
+/// Puts a new file in place that an earlier process had ready.
+pub(super) fn finish(path: &Path) -> io::Result<()> {
+    if beside(path, "rebuilt").exists() {
+        put_in_place(path)?;
+    }
+    Ok(())
+}
+
+fn take_over(path: &Path, fresh: &Connection, whole: &mut Whole) -> rusqlite::Result<()> {
+    let is_older = wal::damage(path).is_some();
     let old = Connection::open(path)?;
-    let (mut whole, mut damaged) = (0_u64, 0_u64);
+    let mut damaged = 0_u64;
     for row in rows::topics(&old)? {
         let taken = row
             .as_ref()
-            .and_then(|(topic, stored)| Some((topic, stored, found(&old, topic, stored)?)));
-        let Some((topic, stored, (kept, chain))) = taken else {
+            .and_then(|(topic, stored)| Some((topic, found(&old, topic, stored)?)))
+            .and_then(|(topic, held)| {
+                let held = if is_older { held.anew(topic)? } else { held };
+                Some((topic, held))
+            });
+        let Some((topic, held)) = taken else {
             damaged += 1;
             continue;
         };
-        insert(fresh, (topic, stored), &kept, &chain)?;
-        whole += 1;
+        held.insert(fresh, topic)?;
+        whole.insert(topic.clone(), (held.stored.epoch, held.stored.head));
     }
-    tracing::warn!(whole, damaged, "topics were taken over from a damaged file");
+    tracing::warn!(
+        whole = whole.len(),
+        damaged,
+        "topics were taken over from a damaged file"
+    );
+    if let Err(error) = resumes::take_over(&old, fresh) {
+        tracing::warn!(%error, "no resumes were taken over");
+    }
     receipts(&old, fresh)
 }
 
-fn found(
-    old: &Connection,
-    topic: &TopicName,
-    stored: &Stored,
-) -> Option<(Vec<EventRow>, Vec<EventRow>)> {
-    let kept = rows::kept(old, topic, stored).ok()??;
-    let chain = rows::chain(old, topic, stored).ok()??;
-    Some((kept, chain))
+/// All that is stored of a topic.
+struct Held {
+    stored: Stored,
+    kept: Vec<EventRow>,
+    chain: Vec<EventRow>,
 }
 
-fn insert(
-    fresh: &Connection,
-    (topic, stored): (&TopicName, &Stored),
-    kept: &[EventRow],
-    chain: &[EventRow],
-) -> rusqlite::Result<()> {
-    let transaction = fresh.unchecked_transaction()?;
-    stored.write(&transaction, topic)?;
-    for row in chain {
-        transaction
-            .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-            .execute(params![
-                row.offset,
-                stored.id,
-                row.seq.cast_signed(),
-                row.prev,
-                row.record,
-                row.sum
-            ])?;
+fn found(old: &Connection, topic: &TopicName, stored: &Stored) -> Option<Held> {
+    Some(Held {
+        stored: stored.clone(),
+        kept: rows::kept(old, topic, stored).ok()??,
+        chain: rows::chain(old, topic, stored).ok()??,
+    })
+}
+
+impl Held {
+    /// The same events in an epoch of their own. Nothing if one is no event.
+    fn anew(mut self, topic: &TopicName) -> Option<Self> {
+        let epoch = new_epoch();
+        for row in self.kept.iter_mut().chain(&mut self.chain) {
+            let mut place = Place {
+                topic,
+                epoch: &self.stored.epoch,
+                seq: row.seq,
+                prev: row.prev,
+            };
+            let mut event = Arc::into_inner(decode(&place, &row.record)?)?;
+            event.payload = event.payload.in_epoch(&self.stored.epoch, &epoch);
+            place.epoch = &epoch;
+            row.record = encode(&event);
+            row.sum = place.sum(&row.record);
+        }
+        self.stored.epoch = epoch;
+        Some(self)
     }
-    for row in kept {
-        transaction
-            .prepare_cached("INSERT INTO kept VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![
-                stored.id,
-                row.seq.cast_signed(),
-                row.record,
-                row.sum
-            ])?;
+
+    fn insert(&self, fresh: &Connection, topic: &TopicName) -> rusqlite::Result<()> {
+        let transaction = fresh.unchecked_transaction()?;
+        self.stored.write(&transaction, topic)?;
+        for row in &self.chain {
+            transaction
+                .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+                .execute(params![
+                    row.offset,
+                    self.stored.id,
+                    row.seq.cast_signed(),
+                    row.prev,
+                    row.record,
+                    row.sum
+                ])?;
+        }
+        for row in &self.kept {
+            transaction
+                .prepare_cached("INSERT INTO kept VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![
+                    self.stored.id,
+                    row.seq.cast_signed(),
+                    row.record,
+                    row.sum
+                ])?;
+        }
+        transaction.commit()
     }
-    transaction.commit()
 }
 
 /// Takes receipts over as they are: each is checked when it is looked up.
@@ -122,7 +181,7 @@ fn receipts(old: &Connection, fresh: &Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -132,64 +191,21 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     with_suffix(path, &format!(".{suffix}"))
 }
 
+/// A file of SQLite with what it has beside it.
+fn remove_all(path: &Path) -> io::Result<()> {
+    ["", "-wal", "-shm"]
+        .into_iter()
+        .try_for_each(|suffix| remove(&with_suffix(path, suffix)))
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    path.parent()
+        .map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Looks for commits in the write-ahead log that lie behind a frame whose checksum is wrong: they
-/// were acknowledged, and SQLite would pass over them in silence. A frame that is cut off at the
-/// end, as an interrupted write leaves it, is no damage.
-///
-/// The form is that of "The WAL File Format" of SQLite's documentation.
-pub(super) fn wal_damage(path: &Path) -> Option<String> {
-    let wal = fs::read(with_suffix(path, "-wal")).ok()?;
-    let (header, mut frames) = wal.split_at_checked(32)?;
-    let word = |bytes: &[u8], at: usize| -> u32 {
-        bytes[at..at + 4]
-            .iter()
-            .fold(0, |word, byte| (word << 8) | u32::from(*byte))
-    };
-    let is_big = word(header, 0) & 1 == 1;
-    let page_bytes = usize::try_from(word(header, 8)).ok()?;
-    let mut sums = summed(is_big, (0, 0), &header[..24]);
-    if sums != (word(header, 24), word(header, 28)) || page_bytes < 512 {
-        let is_used = frames.len() > page_bytes && frames.iter().any(|byte| *byte != 0);
-        return is_used.then(|| "the head of the write-ahead log is damaged".to_owned());
-    }
-    let mut is_broken = false;
-    while let Some((frame, rest)) = frames.split_at_checked(24 + page_bytes) {
-        if frame[8..16] != header[16..24] {
-            return None;
-        }
-        if is_broken && word(frame, 4) != 0 {
-            return Some("a frame of the write-ahead log is damaged".to_owned());
-        }
-        sums = summed(is_big, summed(is_big, sums, &frame[..8]), &frame[24..]);
-        is_broken |= sums != (word(frame, 16), word(frame, 20));
-        frames = rest;
-    }
-    None
-}
-
-/// The checksum of the write-ahead log, carried on.
-fn summed(is_big: bool, start: (u32, u32), bytes: &[u8]) -> (u32, u32) {
-    bytes
-        .as_chunks::<8>()
-        .0
-        .iter()
-        .fold(start, |(first, second), chunk| {
-            let whole = u64::from_be_bytes(*chunk);
-            let high = u32::try_from(whole >> 32).unwrap_or(0);
-            let low = u32::try_from(whole & u64::from(u32::MAX)).unwrap_or(0);
-            let (left, right) = if is_big {
-                (high, low)
-            } else {
-                (high.swap_bytes(), low.swap_bytes())
-            };
-            let first = first.wrapping_add(left).wrapping_add(second);
-            (first, second.wrapping_add(right).wrapping_add(first))
-        })
 }

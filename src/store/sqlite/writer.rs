@@ -1,52 +1,49 @@
 //! The writer: one thread that commits whatever waits, and then answers.
 //!
 //! A transaction that fails as a whole is tried again job by job, so that a refusal concerns the
-//! jobs that cannot be done and no others. The heads of the topics are kept in memory: an event
-//! that does not follow its topic's head is refused, so a refused event never leaves a hole.
+//! jobs that cannot be done and no others.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::mpsc;
 
+use super::changes::{Changes, Next};
 use super::file;
-use super::log::Trim;
-use super::record::{Place, encode};
-use super::rows::{Stored, receipt_hash, receipt_sum};
-use super::{Append, Forget, Job, Queued, ReceiptRow};
+use super::recovery::Trouble;
+use super::resumes::Resumes;
+use super::rows::Stored;
+use super::shelf::Shelf;
+use super::{Job, Queued};
+use crate::store::condition::Condition;
 use crate::store::config::Sqlite;
-use crate::store::{Error, Given};
-use crate::topic::{Class, Event, Kind, Status, TopicName};
+use crate::store::{Config, Error};
+use crate::topic::TopicName;
 
 /// Most pages that are given back at once.
 const VACUUM_PAGES: i64 = 4096;
 
 pub(super) struct Writer {
-    connection: Connection,
-    heads: HashMap<TopicName, Stored>,
+    pub(super) connection: Connection,
+    pub(super) heads: HashMap<TopicName, Stored>,
     next: Next,
-    batch_max: usize,
-    bytes: Arc<AtomicUsize>,
-}
-
-/// The next numbers of rows.
-#[derive(Debug, Clone, Copy)]
-struct Next {
-    offset: i64,
-    topic: i64,
-    receipt: i64,
+    pub(super) config: Sqlite,
+    pub(super) resumes: Resumes,
+    pub(super) shelf: Arc<Shelf>,
+    /// How often the file was rebuilt by this process.
+    pub(super) rebuilds: u32,
+    /// Why the last batch could not be written, if it is not for lack of room.
+    trouble: Option<Trouble>,
 }
 
 impl Writer {
     pub(super) fn new(
         connection: Connection,
         found: &[(TopicName, Stored)],
-        config: &Sqlite,
-        bytes: &Arc<AtomicUsize>,
+        config: &Config,
+        shelf: Arc<Shelf>,
     ) -> rusqlite::Result<Self> {
         let newest = |sql: &str| -> rusqlite::Result<i64> {
             connection.query_row(sql, [], |row| {
@@ -62,12 +59,18 @@ impl Writer {
             topic: topic.unwrap_or(0).max(kept) + 1,
             receipt: newest("SELECT max(number) FROM receipts")? + 1,
         };
+        let resumes = Resumes::new(&connection, config.resumes_max)?;
+        resumes.tell(&resumes, &shelf.metrics);
+        shelf.metrics.is_writable.set(1);
         let writer = Self {
             connection,
             heads: found.iter().cloned().collect(),
             next,
-            batch_max: config.batch_events_max.max(1),
-            bytes: Arc::clone(bytes),
+            config: config.sqlite.clone(),
+            resumes,
+            shelf,
+            rebuilds: 0,
+            trouble: None,
         };
         writer.measure();
         Ok(writer)
@@ -75,36 +78,74 @@ impl Writer {
 
     /// Does jobs until nobody can send one any more.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Queued>) {
-        let mut batch = Vec::with_capacity(self.batch_max);
-        while queue.blocking_recv_many(&mut batch, self.batch_max) > 0 {
+        let batch_max = self.config.batch_events_max.max(1);
+        let mut batch = Vec::with_capacity(batch_max);
+        while queue.blocking_recv_many(&mut batch, batch_max) > 0 {
+            self.shelf.back_up_suspect();
             let results = self.commit(&batch);
             self.measure();
             for (queued, result) in batch.drain(..).zip(results) {
                 queued.job.finish(result);
+            }
+            if let Some(trouble) = self.trouble.take() {
+                self.recover(&mut queue, trouble);
             }
         }
     }
 
     fn commit(&mut self, batch: &[Queued]) -> Vec<Result<i64, Error>> {
         let jobs: Vec<&Job> = batch.iter().map(|queued| &queued.job).collect();
+        if let Err(trouble) = self.shelf.is_in_place() {
+            let why = trouble.why();
+            self.trouble = Some(trouble);
+            return vec![Err(Error::Unavailable(why)); jobs.len()];
+        }
         let results = match self.transaction(&jobs) {
-            Ok(results) => results,
+            Ok(results) => {
+                self.has_room(true);
+                results
+            }
+            Err(error) if is_full(&error) && self.made_room() => self.one_by_one(&jobs),
             Err(error) if jobs.len() == 1 => vec![Err(self.told(&error))],
-            Err(_) => jobs.iter().map(|job| self.alone(job)).collect(),
+            Err(_) => self.one_by_one(&jobs),
         };
         if jobs.iter().any(|job| matches!(job, Job::Tidy { .. }))
             && let Err(error) = self.give_back()
         {
             tracing::warn!(%error, "space of the store could not be given back");
+            if file::is_damage(&error) {
+                self.trouble.get_or_insert(Trouble::of(&error));
+            }
         }
         results
     }
 
-    fn alone(&mut self, job: &Job) -> Result<i64, Error> {
-        match self.transaction(&[job]) {
-            Ok(mut results) => results.pop().expect("one result a job"),
-            Err(error) => Err(self.told(&error)),
+    /// Does each job in a transaction of its own, so that one that cannot be done stops no other.
+    fn one_by_one(&mut self, jobs: &[&Job]) -> Vec<Result<i64, Error>> {
+        let results: Vec<_> = jobs
+            .iter()
+            .map(|job| {
+                if let Some(trouble) = &self.trouble {
+                    return Err(Error::Unavailable(trouble.why()));
+                }
+                match self.transaction(&[job]) {
+                    Ok(mut results) => results.pop().expect("one result a job"),
+                    Err(error) => Err(self.told(&error)),
+                }
+            })
+            .collect();
+        if results.iter().all(Result::is_ok) {
+            self.has_room(true);
         }
+        results
+    }
+
+    /// Empties the write-ahead log when there is no room: that may be all the room there is.
+    /// Returns whether it got smaller.
+    fn made_room(&self) -> bool {
+        let before = file::wal_bytes(&self.shelf.dir);
+        self.checkpoint();
+        file::wal_bytes(&self.shelf.dir) < before
     }
 
     /// Does jobs in one transaction. An error means that none was done.
@@ -116,15 +157,23 @@ impl Writer {
             heads: &self.heads,
             touched: HashMap::new(),
             next: self.next,
+            resumes: self.resumes,
         };
         let results = jobs
             .iter()
             .map(|job| changes.make(job))
             .collect::<rusqlite::Result<Vec<_>>>()?;
         changes.write_heads()?;
-        let Changes { touched, next, .. } = changes;
+        let Changes {
+            touched,
+            next,
+            resumes,
+            ..
+        } = changes;
         transaction.commit()?;
         self.next = next;
+        resumes.tell(&self.resumes, &self.shelf.metrics);
+        self.resumes = resumes;
         for (topic, stored) in touched {
             match stored {
                 Some(stored) => self.heads.insert(topic, stored),
@@ -148,247 +197,57 @@ impl Writer {
         Ok(())
     }
 
-    /// What the publisher is told of a failed write. Damage leaves the mark that makes the next
-    /// start look through the whole file.
-    fn told(&self, error: &rusqlite::Error) -> Error {
-        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-            tracing::warn!(%error, "the store has no room");
+    /// What the publisher is told of a failed write. Whatever is not lack of room is noted, and
+    /// looked after when the batch is answered.
+    fn told(&mut self, error: &rusqlite::Error) -> Error {
+        if is_full(error) {
+            self.has_room(false);
             return Error::DiskFull;
         }
-        tracing::error!(%error, "the store cannot write");
-        if !file::is_damage(error) {
-            return Error::Unavailable(error.to_string().into());
+        let trouble = Trouble::of(error);
+        let why = trouble.why();
+        self.trouble.get_or_insert(trouble);
+        Error::Unavailable(why)
+    }
+
+    /// Notes whether the last write found room.
+    fn has_room(&self, has_room: bool) {
+        let is_full = matches!(self.shelf.now.get(), Condition::Full);
+        match (has_room, is_full) {
+            (true, true) => {
+                tracing::info!("the store has room again");
+                self.shelf.now.set(Condition::Writable);
+            }
+            (false, false) => {
+                tracing::warn!("the store has no room");
+                self.shelf.now.set(Condition::Full);
+            }
+            _ => {}
         }
-        let dir = self.connection.path().map(Path::new).and_then(Path::parent);
-        if let Some(Err(error)) = dir.map(file::mark) {
-            tracing::error!(%error, "the damage could not be noted");
+    }
+
+    /// Moves the write-ahead log into the file and empties it, as far as there is room.
+    pub(super) fn checkpoint(&self) {
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        if let Err(error) = self.connection.query_row(sql, [], |_| Ok(())) {
+            tracing::debug!(%error, "the write-ahead log was not emptied");
         }
-        let what = format!("{error}; restart the gateway, which takes over what is whole");
-        Error::Unavailable(what.into())
     }
 
     fn measure(&self) {
         let pages = self.pragma("page_count").unwrap_or(0);
         let bytes = pages * self.pragma("page_size").unwrap_or(0);
         let bytes = usize::try_from(bytes).unwrap_or(0);
-        self.bytes.store(bytes, Ordering::Relaxed);
+        self.shelf.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    fn pragma(&self, name: &str) -> rusqlite::Result<i64> {
+    pub(super) fn pragma(&self, name: &str) -> rusqlite::Result<i64> {
         let sql = format!("PRAGMA {name}");
         let mut statement = self.connection.prepare_cached(&sql)?;
         statement.query_row([], |row| row.get(0))
     }
 }
 
-/// A transaction, with what it changes of what is known in memory.
-struct Changes<'a> {
-    transaction: &'a Transaction<'a>,
-    heads: &'a HashMap<TopicName, Stored>,
-    touched: HashMap<TopicName, Option<Stored>>,
-    next: Next,
-}
-
-impl Changes<'_> {
-    fn make(&mut self, job: &Job) -> rusqlite::Result<Result<i64, Error>> {
-        match job {
-            Job::Append(append) => self.append(append),
-            Job::Forget(forget) => self.forget(forget).map(|()| Ok(0)),
-            Job::Tidy {
-                receipts_max,
-                receipt_age_max,
-            } => self
-                .forget_receipts(*receipts_max, *receipt_age_max)
-                .map(|()| Ok(0)),
-        }
-    }
-
-    fn known(&self, topic: &TopicName) -> Option<Stored> {
-        match self.touched.get(topic) {
-            Some(touched) => touched.clone(),
-            None => self.heads.get(topic).cloned(),
-        }
-    }
-
-    fn append(&mut self, append: &Append) -> rusqlite::Result<Result<i64, Error>> {
-        let event = &append.event;
-        let known = self.known(&event.topic);
-        let mut stored = match known {
-            Some(known) if known.epoch == event.epoch => known,
-            _ if event.seq.0 != 1 => return Ok(Err(Error::Overtaken)),
-            known => {
-                if let Some(known) = known {
-                    self.delete(&known)?;
-                }
-                self.next.topic += 1;
-                Stored::new(self.next.topic - 1, event.epoch.clone())
-            }
-        };
-        if event.seq.0 != stored.head + 1 {
-            return Ok(Err(Error::Overtaken));
-        }
-        if let Some(trim) = &append.trim {
-            self.trim(&mut stored, event, trim)?;
-        }
-        let offset = self.insert(&stored, event)?;
-        stored.head = event.seq.0;
-        stored.last = offset;
-        stored.updated_ms = event.timestamp_ms;
-        if event.class == Class::Terminal {
-            stored.status = Status::after(&event.name);
-        }
-        stored.has_asked |=
-            event.topic.kind() == Kind::Session && event.name.as_str() == "clarification";
-        if let Some(receipt) = &append.receipt {
-            self.insert_receipt(event, receipt)?;
-        }
-        self.touched.insert(event.topic.clone(), Some(stored));
-        Ok(Ok(offset))
-    }
-
-    fn insert(&mut self, stored: &Stored, event: &Event) -> rusqlite::Result<i64> {
-        let offset = self.next.offset;
-        let record = encode(event);
-        let place = Place {
-            topic: &event.topic,
-            epoch: &event.epoch,
-            seq: event.seq.0,
-            prev: stored.last,
-        };
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO events (offset, topic, seq, prev, record, sum) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                offset,
-                stored.id,
-                event.seq.0.cast_signed(),
-                stored.last,
-                record,
-                place.sum(&record)
-            ])?;
-        self.next.offset += 1;
-        Ok(offset)
-    }
-
-    fn insert_receipt(&mut self, event: &Event, receipt: &ReceiptRow) -> rusqlite::Result<()> {
-        let given = Given::of(event);
-        let ReceiptRow { key, fingerprint } = receipt;
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO receipts \
-                 (number, hash, topic, key, fingerprint, at_ms, epoch, seq, id, sum) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?
-            .execute(params![
-                self.next.receipt,
-                receipt_hash(&given.topic, key),
-                given.topic.as_str(),
-                key,
-                fingerprint,
-                given.timestamp_ms,
-                given.epoch.as_str(),
-                given.seq.0.cast_signed(),
-                given.id.as_bytes(),
-                receipt_sum(key, fingerprint, &given),
-            ])?;
-        self.next.receipt += 1;
-        Ok(())
-    }
-
-    /// Deletes the oldest rows of a topic, and keeps what late joiners must still get.
-    fn trim(&self, stored: &mut Stored, event: &Event, trim: &Trim) -> rusqlite::Result<()> {
-        let mut delete = self
-            .transaction
-            .prepare_cached("DELETE FROM events WHERE offset = ?1 AND topic = ?2")?;
-        for offset in &trim.offsets {
-            delete.execute(params![offset, stored.id])?;
-        }
-        let mut release = self
-            .transaction
-            .prepare_cached("DELETE FROM kept WHERE topic = ?1 AND seq = ?2")?;
-        for seq in &trim.released {
-            release.execute(params![stored.id, seq.cast_signed()])?;
-        }
-        let mut keep = self.transaction.prepare_cached(
-            "INSERT OR REPLACE INTO kept (topic, seq, record, sum) VALUES (?1, ?2, ?3, ?4)",
-        )?;
-        for kept in &trim.kept {
-            let record = encode(kept);
-            let place = Place {
-                topic: &event.topic,
-                epoch: &event.epoch,
-                seq: kept.seq.0,
-                prev: 0,
-            };
-            let sum = place.sum(&record);
-            keep.execute(params![stored.id, kept.seq.0.cast_signed(), record, sum])?;
-        }
-        stored.oldest = trim.oldest;
-        Ok(())
-    }
-
-    fn forget(&mut self, forget: &Forget) -> rusqlite::Result<()> {
-        let known = self.known(&forget.topic);
-        if let Some(known) = known.filter(|known| known.epoch == forget.epoch) {
-            self.delete(&known)?;
-            self.touched.insert(forget.topic.clone(), None);
-        }
-        Ok(())
-    }
-
-    /// Deletes all rows of a topic, along its chain.
-    fn delete(&self, stored: &Stored) -> rusqlite::Result<()> {
-        let mut delete = self
-            .transaction
-            .prepare_cached("DELETE FROM events WHERE offset = ?1 AND topic = ?2 RETURNING prev")?;
-        let mut offset = stored.last;
-        while offset > 0 {
-            let mut rows = delete.query(params![offset, stored.id])?;
-            let before = match rows.next()? {
-                Some(row) => row.get(0)?,
-                None => 0,
-            };
-            while rows.next()?.is_some() {}
-            // A chain only leads back: a damaged one must not lead in circles.
-            offset = if before < offset { before } else { 0 };
-        }
-        let id = [stored.id];
-        self.transaction
-            .prepare_cached("DELETE FROM kept WHERE topic = ?1")?
-            .execute(id)?;
-        self.transaction
-            .prepare_cached("DELETE FROM topics WHERE id = ?1")?
-            .execute(id)?;
-        Ok(())
-    }
-
-    /// Deletes receipts that are too old or too many. They lie in the order of their time.
-    fn forget_receipts(&self, max: usize, age_max: Duration) -> rusqlite::Result<()> {
-        let age_max_ms = i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX);
-        let before_ms = jiff::Timestamp::now()
-            .as_millisecond()
-            .saturating_sub(age_max_ms);
-        let max = i64::try_from(max).unwrap_or(i64::MAX);
-        let number = self.next.receipt.saturating_sub(max);
-        self.transaction
-            .prepare_cached("DELETE FROM receipts WHERE number < ?1")?
-            .execute([number])?;
-        let mut delete = self.transaction.prepare_cached(
-            "DELETE FROM receipts WHERE number IN \
-             (SELECT number FROM receipts ORDER BY number LIMIT 1000) AND at_ms < ?1",
-        )?;
-        while delete.execute([before_ms])? == 1000 {}
-        Ok(())
-    }
-
-    fn write_heads(&self) -> rusqlite::Result<()> {
-        for (topic, stored) in &self.touched {
-            if let Some(stored) = stored {
-                stored.write(self.transaction, topic)?;
-            }
-        }
-        Ok(())
-    }
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }

@@ -15,6 +15,7 @@ pub(crate) enum Code {
     DocumentUnknown,
     MethodNotAllowed,
     NotAcceptable,
+    UpgradeRequired,
     KeyInFlight,
     ClarificationKnown,
     ClarificationAnswered,
@@ -63,6 +64,7 @@ impl Code {
             Self::DocumentUnknown => "document_unknown",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable => "not_acceptable",
+            Self::UpgradeRequired => "upgrade_required",
             Self::KeyInFlight => "idempotency_key_in_flight",
             Self::ClarificationKnown => "clarification_known",
             Self::ClarificationAnswered => "clarification_answered",
@@ -111,6 +113,7 @@ impl Code {
             Self::DocumentUnknown => "There is no such document",
             Self::MethodNotAllowed => "The path has no such method",
             Self::NotAcceptable => "There is no such representation",
+            Self::UpgradeRequired => "The path speaks WebSocket only",
             Self::KeyInFlight => "The same event is being published",
             Self::ClarificationKnown => "The clarification was asked already",
             Self::ClarificationAnswered => "The clarification was answered already",
@@ -158,6 +161,7 @@ impl Code {
             | Self::DocumentUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::KeyInFlight | Self::ClarificationKnown | Self::ClarificationAnswered => {
                 StatusCode::CONFLICT
             }

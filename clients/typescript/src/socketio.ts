@@ -1,0 +1,202 @@
+import { io, type ManagerOptions, type Socket, type SocketOptions } from "socket.io-client";
+
+import type { Feed, Transport } from "./feed.js";
+import { Refused, type Http } from "./http.js";
+import { placeIn, placeOf } from "./place.js";
+import type { GapPayload, SubscribedPayload } from "./wire.js";
+
+/** Options of socket.io-client, for instance `path` or `transports`. */
+export type SocketIoOptions = Partial<ManagerOptions & SocketOptions>;
+
+/** Most topics of one connection, a little below what the gateway allows; more open another one. */
+const TOPICS_MAX = 200;
+/** How long a connection without topics stays open. */
+const LINGER_MS = 200;
+/** How long to wait before asking again after a passing refusal, or coming back after the gateway closed. */
+const AGAIN_MS = 1000;
+/** Refusals that pass. */
+const PASSING = new Set(["draining", "disconnected", "store_away", "rate_limited"]);
+
+type Answer = { ok: true } | { ok: false; code: string; error: string };
+
+/** A feed on a connection. */
+interface Seat {
+  readonly feed: Feed;
+  /** Asked and not confirmed on this connection: until then nothing that comes is ours. */
+  isAwaiting: boolean;
+  /** Asked once more only to learn, by its place in the order, when the snapshot is complete. */
+  isFencing: boolean;
+}
+
+/** Follows topics over Socket.IO, many on one connection. */
+export class SocketIo implements Transport {
+  readonly #links = new Set<Link>();
+
+  constructor(
+    readonly http: Http,
+    readonly options: SocketIoOptions,
+  ) {}
+
+  open(feed: Feed): () => void {
+    // A connection holds a topic once: another subscription to it has its own snapshot, so its own connection.
+    let link = [...this.#links].find((one) => one.hasRoomFor(feed.topic));
+    if (!link) {
+      link = new Link(this.http, this.options, (left) => this.#links.delete(left));
+      this.#links.add(link);
+    }
+    return link.add(feed);
+  }
+
+  close(): void {
+    for (const link of this.#links) link.end();
+  }
+}
+
+class Link {
+  readonly #socket: Socket;
+  readonly #seats = new Map<string, Seat>();
+  /** Which topic an incarnation of a log belongs to: payloads bear the one and not the other. */
+  readonly #topics = new Map<string, string>();
+  readonly #left: (link: Link) => void;
+  #closing: ReturnType<typeof setTimeout> | undefined;
+  #coming: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(http: Http, options: SocketIoOptions, left: (link: Link) => void) {
+    this.#left = left;
+    this.#socket = io(http.base, {
+      transports: ["websocket", "polling"],
+      tryAllTransports: true,
+      auth: (give) => void http.token().then((token) => give(token ? { token } : {}), () => give({})),
+      ...options,
+      // Resuming is by cursor here, for each topic and for longer than a connection is remembered.
+      query: { ...options.query, recovery: "0" },
+      forceNew: true,
+    });
+    this.#socket
+      .on("connect", () => {
+        for (const seat of this.#seats.values()) {
+          seat.feed.reader.linked?.(true);
+          // What was sent of a snapshot and got lost is not sent again to a recovered connection.
+          if (this.#socket.recovered && !seat.feed.isSettled) this.#socket.emit("unsubscribe", { topic: seat.feed.topic });
+          this.#ask(seat);
+        }
+      })
+      .on("disconnect", (reason) => {
+        for (const seat of this.#seats.values()) {
+          seat.isAwaiting = true;
+          seat.feed.reader.linked?.(false);
+        }
+        if (reason === "io server disconnect") this.#coming = setTimeout(() => this.#socket.connect(), AGAIN_MS);
+      })
+      .on("connect_error", (error: Error & { data?: { code?: string } }) => {
+        // Not active: the gateway refused the connection itself; else the client tries on by itself.
+        if (!this.#socket.active) this.#fail(new Refused(error.data?.code ?? "connection_refused", error.message));
+      })
+      .onAny((name: string, data: unknown) => this.#take(name, data));
+  }
+
+  hasRoomFor(topic: string): boolean {
+    return !this.#seats.has(topic) && this.#seats.size < TOPICS_MAX;
+  }
+
+  add(feed: Feed): () => void {
+    clearTimeout(this.#closing);
+    const seat: Seat = { feed, isAwaiting: true, isFencing: false };
+    this.#seats.set(feed.topic, seat);
+    if (this.#socket.connected) {
+      feed.reader.linked?.(true);
+      this.#ask(seat);
+    }
+    return () => this.#remove(seat);
+  }
+
+  #remove({ feed }: Seat): void {
+    if (this.#seats.get(feed.topic)?.feed !== feed) return;
+    this.#seats.delete(feed.topic);
+    for (const [epoch, topic] of this.#topics) if (topic === feed.topic) this.#topics.delete(epoch);
+    if (this.#socket.connected) this.#socket.emit("unsubscribe", { topic: feed.topic });
+    if (!this.#seats.size) this.#closing = setTimeout(() => this.end(), LINGER_MS);
+  }
+
+  end(): void {
+    clearTimeout(this.#closing);
+    clearTimeout(this.#coming);
+    this.#left(this);
+    this.#socket.disconnect();
+  }
+
+  #fail(error: Refused): void {
+    this.end();
+    for (const { feed } of [...this.#seats.values()]) feed.reader.failed(error);
+  }
+
+  #isSeated(seat: Seat): boolean {
+    return this.#socket.connected && this.#seats.get(seat.feed.topic) === seat;
+  }
+
+  #ask(seat: Seat): void {
+    const { topic, cursor, events } = seat.feed;
+    seat.isAwaiting = true;
+    seat.isFencing = false;
+    this.#socket.emit("subscribe", { topic, since: cursor, events }, (answer: Answer) => {
+      if (answer.ok || !this.#isSeated(seat)) return;
+      if (PASSING.has(answer.code)) {
+        setTimeout(() => this.#isSeated(seat) && this.#ask(seat), AGAIN_MS);
+        return;
+      }
+      this.#remove(seat);
+      seat.feed.reader.failed(new Refused(answer.code, answer.error));
+    });
+  }
+
+  /** The answer to this comes after what the gateway has queued for us by now. */
+  #fence(seat: Seat): void {
+    if (seat.feed.isSettled) return;
+    seat.isFencing = true;
+    this.#socket.emit("subscribe", { topic: seat.feed.topic });
+  }
+
+  #take(name: string, data: unknown): void {
+    switch (name) {
+      case "subscribed":
+        return this.#subscribed(data as SubscribedPayload);
+      case "gap": {
+        const gap = data as GapPayload;
+        const seat = this.#seats.get(gap.topic);
+        if (!seat || seat.isAwaiting) return;
+        this.#topics.set(placeOf(gap.to).epoch, gap.topic);
+        seat.feed.gap(gap);
+        return this.#fence(seat);
+      }
+    }
+    const place = placeIn(data);
+    // Without a number these are the gateway's own words to this connection; acknowledgements tell us the same.
+    if (!place && /^(unsubscribed|error|connected)$/.test(name)) return;
+    const seat = this.#seatOf(place?.epoch, data);
+    if (!seat || seat.isAwaiting) return;
+    const isReplayed = (data as { _replayed?: boolean } | null)?._replayed === true;
+    seat.feed.take(name, data instanceof ArrayBuffer ? new Uint8Array(data) : data, place, isReplayed);
+  }
+
+  #subscribed({ topic, cursor, resumed }: SubscribedPayload): void {
+    const seat = this.#seats.get(topic);
+    if (!seat || (resumed && !seat.feed.isSettled)) return;
+    this.#topics.set(placeOf(cursor).epoch, topic);
+    if (seat.isFencing) {
+      seat.isFencing = false;
+      seat.feed.settle();
+      return;
+    }
+    seat.isAwaiting = false;
+    if (seat.feed.joined(cursor)) this.#fence(seat);
+  }
+
+  #seatOf(epoch: string | undefined, data: unknown): Seat | undefined {
+    const known = epoch && this.#topics.get(epoch);
+    if (known) return this.#seats.get(known);
+    const { sessionId, job_id } = (data ?? {}) as { sessionId?: string; job_id?: string };
+    const said = this.#seats.get(`session:${sessionId}`) ?? this.#seats.get(`job:${job_id}`);
+    if (said || this.#seats.size > 1) return said;
+    return this.#seats.values().next().value;
+  }
+}

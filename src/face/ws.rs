@@ -1,0 +1,188 @@
+//! The plain WebSocket face: applications that speak JSON over a bare WebSocket.
+//!
+//! Each application has a [`dialect`]: one file with a state machine, one line in [`TABLE`]. The
+//! [`driver`] does the I/O for all of them. To add a dialect: write the file, add the line, and
+//! describe it in `docs/protocols/` and the AsyncAPI document; what it needs that takes its time
+//! (the store of an application, say) is a variant of [`asks::Ask`].
+
+#[allow(dead_code, reason = "for dialects that join")]
+mod asks;
+mod config;
+#[allow(dead_code, reason = "for dialects that join")]
+mod dialect;
+mod driver;
+mod follows;
+mod job_progress;
+mod library;
+mod payload;
+mod socket;
+#[cfg(test)]
+#[allow(dead_code, reason = "for dialects that join")]
+mod transcript;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, Request};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+
+pub use self::config::Config;
+
+pub(crate) use self::asks::{Answer, Ask, Desk};
+
+use self::dialect::Dialect;
+use self::driver::Conversation;
+use self::follows::Follows;
+use self::socket::{Bounds, Socket};
+use crate::connection::{self, ConnectionId};
+use crate::drain::Drain;
+use crate::face::http::refused;
+use crate::hub::Reader;
+use crate::wire::{self, Upgrade};
+
+/// A dialect's line in the table.
+struct Line {
+    path: &'static str,
+    /// Its name in the metrics and in the list of subscribers.
+    name: &'static str,
+    begin: fn(Opening) -> Box<dyn Dialect>,
+}
+
+/// Every dialect.
+const TABLE: [Line; 2] = [
+    Line {
+        path: "/ws/{job_id}",
+        name: "job_progress",
+        begin: job_progress::begin,
+    },
+    Line {
+        path: "/v1/libraries/{id}/ws",
+        name: "library",
+        begin: library::begin,
+    },
+];
+
+/// What a client said in its handshake.
+#[derive(Debug, Clone)]
+pub(crate) struct Opening {
+    /// The variable part of the path, as it came; nothing is checked yet.
+    pub(crate) id: String,
+    /// `?since=`, as it came.
+    pub(crate) since: Option<String>,
+    /// The public id of the connection.
+    pub(crate) connection: String,
+}
+
+/// A handle to the face. Cheap to clone.
+#[derive(Clone)]
+pub struct Ws(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    desk: Desk,
+    drain: Drain,
+    bounds: Bounds,
+    connections: connection::Metrics,
+}
+
+impl Ws {
+    /// The face over what it uses.
+    pub(crate) fn new(
+        config: Config,
+        wire: &wire::Config,
+        desk: Desk,
+        drain: Drain,
+        connections: connection::Metrics,
+    ) -> Self {
+        let bounds = Bounds {
+            message_bytes_max: config.message_bytes_max.bytes(),
+            read_buffer_bytes: config.read_buffer_bytes.bytes(),
+            write_stall_max: wire.write_stall_max,
+            linger_max: wire.linger_max,
+        };
+        Self(Arc::new(Shared {
+            config,
+            desk,
+            drain,
+            bounds,
+            connections,
+        }))
+    }
+
+    /// The paths of all dialects.
+    pub(crate) fn routes(&self) -> Router {
+        TABLE.iter().fold(Router::new(), |router, line| {
+            let ws = self.clone();
+            let open =
+                move |path, query, request| async move { ws.open(line, path, query, request) };
+            router.route(line.path, get(open))
+        })
+    }
+
+    /// Answers the handshake and begins the conversation.
+    fn open(
+        &self,
+        line: &'static Line,
+        Path(parts): Path<Vec<String>>,
+        Query(mut query): Query<HashMap<String, String>>,
+        mut request: Request,
+    ) -> Response {
+        if self.0.drain.is_draining() {
+            return refused::draining();
+        }
+        let token = query.remove("token");
+        let principal = match admit(request.headers(), token.as_deref()) {
+            Ok(principal) => principal,
+            Err(response) => return *response,
+        };
+        let (upgrade, response) = match Upgrade::accept::<_, Body>(&mut request) {
+            Ok(accepted) => accepted,
+            Err(error) => return refused::not_an_upgrade(&error.to_string()),
+        };
+        let connection = ConnectionId::new().to_string();
+        let opening = Opening {
+            id: parts.into_iter().next().unwrap_or_default(),
+            since: query.remove("since"),
+            connection: connection.clone(),
+        };
+        let reader = Reader {
+            connection,
+            principal,
+            transport: line.name,
+        };
+        let dialect = (line.begin)(opening);
+        let ws = self.clone();
+        self.0.drain.spawn(async move {
+            let Some(raw) = upgrade.raw().await else {
+                return;
+            };
+            let Shared {
+                config,
+                desk,
+                drain,
+                bounds,
+                connections,
+            } = &*ws.0;
+            connections.opened(line.name);
+            let socket = Socket::new(raw, *bounds).await;
+            let follows = Follows::new(desk.hub.clone(), reader, config.subscriptions_max);
+            let (config, desk) = (config.clone(), desk.clone());
+            let conversation =
+                Conversation::new(dialect, (socket, follows), desk, config, drain.clone());
+            let reason = conversation.run().await;
+            connections.closed(line.name, reason);
+        });
+        response.into_response()
+    }
+}
+
+/// Who is at the door, or the refusal of the handshake. With `auth.mode = none` everybody is
+/// nobody in particular, and a token is taken and not looked at. Rights on topics are checked here
+/// as well, once there are any: this is the only way in.
+fn admit(_headers: &HeaderMap, _token: Option<&str>) -> Result<Option<String>, Box<Response>> {
+    Ok(None)
+}

@@ -1,0 +1,47 @@
+//! Asks: what a dialect wants that takes its time, and who does it.
+//!
+//! A dialect only names what it wants; the [`Desk`] has the handles and does it. A new dialect that
+//! needs something else adds a variant to [`Ask`] and [`Answer`] and a line to [`Desk::answer`].
+
+pub(crate) mod library;
+
+use self::library::{InLibrary, LibraryAnswer};
+use crate::face::library::Watchers;
+use crate::hub::{AppendError, Hub, Receipt};
+use crate::producer::library::{self as libraries, Librarian};
+use crate::topic::Draft;
+
+/// What a dialect may ask for.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Append an event.
+    Append(Draft),
+    /// Something of a library.
+    Library(Box<InLibrary>),
+}
+
+/// What a dialect is answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// What came of an append.
+    Appended(Result<Receipt, AppendError>),
+    /// What a library did.
+    Library(Result<LibraryAnswer, libraries::Error>),
+}
+
+/// Where asks are answered. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) hub: Hub,
+    pub(crate) library: (Librarian, Watchers),
+}
+
+impl Desk {
+    /// Does what was asked. Dropping the future leaves it open whether it was done.
+    pub(crate) async fn answer(&self, ask: Ask) -> Answer {
+        match ask {
+            Ask::Append(draft) => Answer::Appended(self.hub.append(draft, None).await),
+            Ask::Library(asked) => Answer::Library(library::answer(&self.library, *asked).await),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What the plain WebSocket dialects may take, and their habits.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::ByteSize;
+
+/// The bounds and habits of the plain WebSocket dialects.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Largest message from a client; a larger one closes the connection with 1009.
+    pub message_bytes_max: ByteSize,
+    /// Most messages of a connection in a minute; one more closes it with 1008.
+    pub messages_per_minute_max: u32,
+    /// Most topics that one connection may follow.
+    pub subscriptions_max: usize,
+    /// Most requests of one connection that are being served; its next message waits meanwhile.
+    pub asks_max: usize,
+    /// How often a client is pinged.
+    #[serde(with = "crate::quantity::duration")]
+    pub ping_interval: Duration,
+    /// How long a client may take to answer a ping.
+    #[serde(with = "crate::quantity::duration")]
+    pub ping_timeout: Duration,
+    /// The read buffer of a connection.
+    pub read_buffer_bytes: ByteSize,
+    /// How long a client of the progress channel may be silent before it is sent a heartbeat.
+    #[serde(with = "crate::quantity::duration")]
+    pub heartbeat_interval: Duration,
+}

@@ -1,0 +1,349 @@
+//! The driver: the I/O loop of one conversation. It alone owns socket, clock and limits.
+//!
+//! It calls the dialect with what happens, and does what the dialect says. Events are read by
+//! cursor when the socket takes more, so a slow client queues nothing: it falls behind in its
+//! topics, is told of a gap when it is too far behind, and is closed when it takes nothing at all
+//! for `wire.write_stall_max`. While `face.ws.asks_max` requests are being served, the client's
+//! next message waits in its socket.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::connection::CloseReason;
+use crate::drain::Drain;
+use crate::face::ws::asks::{Answer, Desk};
+use crate::face::ws::config::Config;
+use crate::face::ws::dialect::{Close, Dialect, Input, Now, Output, Outputs};
+use crate::face::ws::follows::Follows;
+use crate::face::ws::socket::{self, Received, Socket, Unsent};
+use crate::hub::FeedItem;
+use crate::topic::TopicName;
+
+/// Most items that are taken from feeds before what has gathered is written.
+const BATCH: usize = 64;
+
+/// Most items of a topic that are sent when the node drains.
+const LAST_ITEMS_MAX: usize = 1024;
+
+/// The span of `face.ws.messages_per_minute_max`.
+const MINUTE: Duration = Duration::from_mins(1);
+
+type Answering = Pin<Box<dyn Future<Output = (u64, Answer)> + Send>>;
+
+/// Why a conversation ends.
+enum End {
+    /// The client is told why.
+    Said(Close, String),
+    /// The client is gone.
+    Gone,
+    /// The client took nothing for too long.
+    Stalled,
+    /// The client answered no ping.
+    Silent,
+    /// The client broke the protocol of WebSocket.
+    Broken,
+}
+
+/// What happened.
+enum Happening {
+    Answered(u64, Answer),
+    News(TopicName, FeedItem),
+    Received(Received),
+    Time,
+    Drain,
+}
+
+/// One conversation.
+pub(super) struct Conversation {
+    dialect: Box<dyn Dialect>,
+    socket: Socket,
+    follows: Follows,
+    desk: Desk,
+    asks: FuturesUnordered<Answering>,
+    config: Config,
+    drain: Drain,
+    began: Instant,
+    wake_at: Option<Instant>,
+    heard_at: Instant,
+    beat_at: Instant,
+    budget: Budget,
+}
+
+impl Conversation {
+    pub(super) fn new(
+        dialect: Box<dyn Dialect>,
+        (socket, follows): (Socket, Follows),
+        desk: Desk,
+        config: Config,
+        drain: Drain,
+    ) -> Self {
+        let began = Instant::now();
+        Self {
+            dialect,
+            socket,
+            follows,
+            desk,
+            asks: FuturesUnordered::new(),
+            drain,
+            began,
+            wake_at: None,
+            heard_at: began,
+            beat_at: began + config.ping_interval,
+            budget: Budget::new(config.messages_per_minute_max, began),
+            config,
+        }
+    }
+
+    /// Converses until one side ends it.
+    pub(super) async fn run(mut self) -> CloseReason {
+        let end = match self.tell(Input::Connected).await {
+            Ok(()) => loop {
+                if let Err(end) = self.step().await {
+                    break end;
+                }
+            },
+            Err(end) => end,
+        };
+        match end {
+            End::Said(close, reason) => {
+                self.socket.close(close, &reason).await;
+                match close {
+                    Close::Done => CloseReason::Client,
+                    Close::Policy | Close::TooBig => CloseReason::Protocol,
+                    Close::Drain => CloseReason::Drain,
+                    Close::Overloaded => CloseReason::Overloaded,
+                }
+            }
+            End::Gone => CloseReason::Client,
+            End::Stalled => CloseReason::Stalled,
+            End::Silent => CloseReason::Heartbeat,
+            End::Broken => CloseReason::Protocol,
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), End> {
+        match self.happening().await {
+            Happening::Answered(ticket, answer) => {
+                self.tell(Input::Answer { ticket, answer }).await
+            }
+            Happening::News(topic, item) => self.news(topic, item).await,
+            Happening::Received(received) => self.received(received).await,
+            Happening::Time => self.time().await,
+            Happening::Drain => self.last_words().await,
+        }
+    }
+
+    async fn happening(&mut self) -> Happening {
+        let next = self.wake_at.map_or(self.beat_at, |at| at.min(self.beat_at));
+        let has_room = self.asks.len() < self.config.asks_max;
+        tokio::select! {
+            () = self.drain.begun() => Happening::Drain,
+            Some((ticket, answer)) = self.asks.next() => Happening::Answered(ticket, answer),
+            (topic, item) = self.follows.next() => Happening::News(topic, item),
+            received = self.socket.receive(), if has_room => Happening::Received(received),
+            () = tokio::time::sleep_until(next) => Happening::Time,
+        }
+    }
+
+    /// An item of a topic, and what else is there already.
+    async fn news(&mut self, topic: TopicName, item: FeedItem) -> Result<(), End> {
+        self.item(&topic, &item).await?;
+        for _ in 1..BATCH {
+            let Some((topic, item)) = self.follows.next().now_or_never() else {
+                break;
+            };
+            self.item(&topic, &item).await?;
+        }
+        self.flush().await
+    }
+
+    async fn item(&mut self, topic: &TopicName, item: &FeedItem) -> Result<(), End> {
+        let input = match item {
+            FeedItem::Event { event, is_live } => Input::Event {
+                event,
+                is_live: *is_live,
+            },
+            FeedItem::Gap(gap) => Input::Gap { topic, gap },
+        };
+        self.tell_without_flush(input).await.map(drop)
+    }
+
+    async fn received(&mut self, received: Received) -> Result<(), End> {
+        self.heard_at = Instant::now();
+        let message = match received {
+            Received::Message(message) => message,
+            Received::Gone => return Err(End::Gone),
+            Received::Broken => return Err(End::Broken),
+            Received::TooBig => {
+                let max = self.config.message_bytes_max;
+                let why = format!("a message has at most {max} (`face.ws.message_bytes_max`)");
+                return Err(End::Said(Close::TooBig, why));
+            }
+        };
+        if !self.budget.takes(self.heard_at) {
+            let max = self.config.messages_per_minute_max;
+            let why = format!("at most {max} messages a minute");
+            return Err(End::Said(Close::Policy, why));
+        }
+        match message {
+            Message::Text(text) => self.tell(Input::Text(&text)).await,
+            Message::Binary(bytes) => self.tell(Input::Binary(&bytes)).await,
+            // The answer to a ping is queued by the library, and goes out with the next flush.
+            Message::Ping(_) => self.flush().await,
+            Message::Pong(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
+        }
+    }
+
+    async fn time(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        if self.wake_at.is_some_and(|at| at <= now) {
+            self.wake_at = None;
+            self.tell(Input::Tick).await?;
+        }
+        if self.beat_at > now {
+            return Ok(());
+        }
+        let Config {
+            ping_interval,
+            ping_timeout,
+            ..
+        } = self.config;
+        if now - self.heard_at >= ping_interval + ping_timeout {
+            return Err(End::Silent);
+        }
+        self.beat_at = now + ping_interval.min(ping_timeout);
+        if now - self.heard_at >= ping_interval.min(ping_timeout) {
+            self.send(Message::Ping(bytes::Bytes::new())).await?;
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn last_words(&mut self) -> Result<(), End> {
+        for (topic, item) in self.follows.last(LAST_ITEMS_MAX) {
+            self.item(&topic, &item).await?;
+        }
+        self.tell(Input::Drain).await?;
+        let why = "the node is shutting down: come back";
+        Err(End::Said(Close::Drain, why.to_owned()))
+    }
+
+    /// Tells the dialect, does what it says, and writes it.
+    async fn tell(&mut self, input: Input<'_>) -> Result<(), End> {
+        let (sent, close) = self.carry_out(input).await?;
+        if sent > 0 {
+            self.flush().await?;
+        }
+        close.map_or(Ok(()), Err)
+    }
+
+    async fn tell_without_flush(&mut self, input: Input<'_>) -> Result<(), End> {
+        match self.carry_out(input).await? {
+            (_, None) => Ok(()),
+            (_, Some(end)) => Err(end),
+        }
+    }
+
+    /// Tells the dialect and does what it says. Returns how many frames wait to be written, and
+    /// whether the dialect ended the conversation.
+    async fn carry_out(&mut self, input: Input<'_>) -> Result<(usize, Option<End>), End> {
+        let now = self.now();
+        let mut said = Outputs::default();
+        self.dialect.take(input, now, &mut said);
+        let mut outputs = VecDeque::from([said]);
+        let mut sent = 0;
+        while let Some(Outputs {
+            list,
+            wake_at,
+            close,
+        }) = outputs.pop_front()
+        {
+            if let Some(since) = wake_at {
+                self.wake_at = Some(self.began + since);
+            }
+            for output in list {
+                match output {
+                    Output::Text(text) => self.send(socket::text(text)).await?,
+                    Output::Binary(bytes) => self.send(socket::binary(bytes)).await?,
+                    Output::Leave(topic) => self.follows.leave(&topic),
+                    Output::Ask(ticket, ask) => {
+                        let desk = self.desk.clone();
+                        let answering = async move { (ticket, desk.answer(ask).await) };
+                        self.asks.push(Box::pin(answering));
+                    }
+                    Output::Follow(topic, from) => {
+                        if let Err(refused) = self.follows.follow(topic.clone(), from) {
+                            let (topic, why) = (&topic, refused.to_string());
+                            let mut said = Outputs::default();
+                            let input = Input::NotFollowed { topic, why };
+                            self.dialect.take(input, now, &mut said);
+                            outputs.push_back(said);
+                        }
+                    }
+                }
+                sent += 1;
+            }
+            if let Some((close, reason)) = close {
+                return Ok((sent, Some(End::Said(close, reason))));
+            }
+        }
+        Ok((sent, None))
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            since: self.began.elapsed(),
+            unix_ms: jiff::Timestamp::now().as_millisecond(),
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        self.socket.send(message).await.map_err(End::from)
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        self.socket.flush().await.map_err(End::from)
+    }
+}
+
+impl From<Unsent> for End {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Stalled => Self::Stalled,
+            Unsent::Gone => Self::Gone,
+        }
+    }
+}
+
+/// How many messages a client may still send in this minute. It fills evenly, up to one minute's.
+struct Budget {
+    max: u32,
+    left: f64,
+    at: Instant,
+}
+
+impl Budget {
+    fn new(max: u32, now: Instant) -> Self {
+        Self {
+            max,
+            left: f64::from(max),
+            at: now,
+        }
+    }
+
+    /// Whether one more message is within the budget.
+    fn takes(&mut self, now: Instant) -> bool {
+        let max = f64::from(self.max);
+        let passed = (now - self.at).as_secs_f64() / MINUTE.as_secs_f64();
+        self.left = (self.left + passed * max).min(max);
+        self.at = now;
+        self.left -= 1.0;
+        self.left >= 0.0
+    }
+}
