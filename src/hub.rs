@@ -12,6 +12,7 @@ mod fanout;
 mod feed;
 mod lane;
 mod metrics;
+mod news;
 mod seats;
 mod settle;
 mod topic;
@@ -31,6 +32,7 @@ pub use self::fanout::{Description, Subscriber};
 pub use self::feed::{Feed, FeedItem, Reader};
 pub use self::lane::Lane;
 pub use self::metrics::Metrics;
+pub use self::news::News;
 pub use self::topic::{History, Read, Snapshot, Summary, Topic};
 
 use crate::drain::Drain;
@@ -53,6 +55,7 @@ struct Shared {
     runtime: Handle,
     metrics: Metrics,
     hasher: RandomState,
+    news: news::Teller,
     shards: [Shard; SHARDS],
 }
 
@@ -93,6 +96,7 @@ impl Hub {
             runtime: Handle::current(),
             metrics,
             hasher: RandomState::new(),
+            news: news::Teller::default(),
             shards: std::array::from_fn(|_| Shard::default()),
         }));
         let shared = Arc::downgrade(&hub.0);

@@ -46,6 +46,8 @@ pub struct Config {
     pub hub: crate::hub::Config,
     /// What clients see.
     pub face: Faces,
+    /// Producers in the process.
+    pub producer: Producers,
     /// The applications behind the gateway.
     pub upstream: Upstreams,
     /// How the process finishes.
@@ -62,6 +64,14 @@ pub struct Faces {
     pub http: crate::face::http::Config,
     /// Clients of the plain WebSocket dialects.
     pub ws: crate::face::ws::Config,
+}
+
+/// Producers in the process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Producers {
+    /// The machine, and the news of all jobs and documents.
+    pub monitor: crate::producer::monitor::Config,
 }
 
 /// The applications behind the gateway.

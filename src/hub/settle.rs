@@ -204,6 +204,7 @@ impl Hub {
             topic.clarified.notify_waiters();
             self.expire_in_time(topic, event);
         }
+        self.tell_news(event);
         self.fan_out(topic);
     }
 }

@@ -3,9 +3,12 @@
 //! A dialect only names what it wants; the [`Desk`] has the handles and does it. A new dialect that
 //! needs something else adds a variant to [`Ask`] and [`Answer`] and a line to [`Desk::answer`].
 
+pub(crate) mod assist;
 pub(crate) mod library;
 
+use self::assist::{Assist, AssistAnswer, AssistAsk};
 use self::library::{InLibrary, LibraryAnswer};
+use crate::auth;
 use crate::face::library::Watchers;
 use crate::hub::{AppendError, Hub, Receipt};
 use crate::producer::library::{self as libraries, Librarian};
@@ -18,6 +21,8 @@ pub(crate) enum Ask {
     Append(Draft),
     /// Something of a library.
     Library(Box<InLibrary>),
+    /// Something of Assist.
+    Assist(AssistAsk),
 }
 
 /// What a dialect is answered.
@@ -27,6 +32,8 @@ pub(crate) enum Answer {
     Appended(Result<Receipt, AppendError>),
     /// What a library did.
     Library(Result<LibraryAnswer, libraries::Error>),
+    /// What Assist did.
+    Assist(Result<AssistAnswer, auth::Refusal>),
 }
 
 /// Where asks are answered. Cheap to clone.
@@ -34,6 +41,7 @@ pub(crate) enum Answer {
 pub(crate) struct Desk {
     pub(crate) hub: Hub,
     pub(crate) library: (Librarian, Watchers),
+    pub(crate) assist: Assist,
 }
 
 impl Desk {
@@ -41,6 +49,7 @@ impl Desk {
     pub(crate) async fn answer(&self, ask: Ask) -> Answer {
         match ask {
             Ask::Append(draft) => Answer::Appended(self.hub.append(draft, None).await),
+            Ask::Assist(ask) => Answer::Assist(self.assist.answer(&self.hub, ask).await),
             Ask::Library(asked) => Answer::Library(library::answer(&self.library, *asked).await),
         }
     }

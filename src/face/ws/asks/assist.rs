@@ -1,0 +1,176 @@
+//! What the assist dialect asks for, and the users it knows.
+
+mod crowd;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+pub(crate) use self::crowd::{Crowd, Member};
+
+use crate::auth::{self, Auth, Principal};
+use crate::hub::{Hub, TopicFilter};
+use crate::producer::monitor::{Account, Monitor, Watch};
+use crate::topic::{Event, Kind, TopicName};
+
+/// Most jobs or documents in one list.
+const LIST_MAX: usize = 1000;
+
+/// The event that a document's processing begins with, and the one that it ends with.
+const STARTED: &str = "document_processing_start";
+const ENDED: &str = "document_processing_complete";
+
+/// What a client of Assist wants.
+#[derive(Debug)]
+pub(crate) enum AssistAsk {
+    /// To be let in, by a token.
+    Enter(Token),
+    /// To watch an account of the monitor.
+    Watch(Account),
+    /// The jobs that have not ended.
+    Jobs(Arc<Principal>),
+    /// The documents that are being processed: of one user, or of all.
+    Documents(Option<String>),
+}
+
+/// A token: never printed.
+#[derive(Clone)]
+pub(crate) struct Token(pub(crate) String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum AssistAnswer {
+    /// The client is let in, and one of the crowd as long as this lives.
+    Entered(Arc<Principal>, Box<Member>),
+    /// The account is kept as long as this lives; what it says now.
+    Watching(Watch, Value),
+    /// Jobs.
+    Jobs(Vec<Value>),
+    /// Documents.
+    Documents(Vec<Value>),
+}
+
+/// The handles of Assist. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Assist {
+    pub(crate) auth: Auth,
+    pub(crate) monitor: Monitor,
+    pub(crate) crowd: Crowd,
+}
+
+impl Assist {
+    /// Does what was asked.
+    pub(super) async fn answer(
+        &self,
+        hub: &Hub,
+        ask: AssistAsk,
+    ) -> Result<AssistAnswer, auth::Refusal> {
+        Ok(match ask {
+            AssistAsk::Enter(token) => {
+                let principal = self.auth.admit_token(&token.0).await?;
+                let user = principal.user().ok_or(auth::Refusal::Missing)?.to_owned();
+                let member = self.crowd.enter(&user);
+                AssistAnswer::Entered(principal, Box::new(member))
+            }
+            AssistAsk::Watch(account) => {
+                let watch = self.monitor.watch(account);
+                let now = match account {
+                    Account::Metrics => self.monitor.sample().await,
+                    Account::Jobs => json!(jobs(hub, None).await),
+                    Account::Documents => Value::Null,
+                };
+                AssistAnswer::Watching(watch, now)
+            }
+            AssistAsk::Jobs(principal) => AssistAnswer::Jobs(jobs(hub, Some(&principal)).await),
+            AssistAsk::Documents(user) => {
+                AssistAnswer::Documents(documents(hub, user.as_deref()).await)
+            }
+        })
+    }
+}
+
+/// The jobs that have not ended, as far as somebody may read them.
+async fn jobs(hub: &Hub, principal: Option<&Principal>) -> Vec<Value> {
+    let mut listed = Vec::new();
+    let page = hub.jobs(None, None, LIST_MAX).await;
+    for job in page.jobs {
+        let may_read = |principal: &Principal| {
+            auth::may(principal, auth::Action::Read, job.topic(), None)
+        };
+        if job.status().is_final() || !principal.is_none_or(may_read) {
+            continue;
+        }
+        let record = job.record();
+        listed.push(json!({
+            "job_id": record.id,
+            "name": record.name,
+            "type": record.kind,
+            "status": record.status,
+            "progress": record.progress,
+        }));
+    }
+    listed
+}
+
+/// The documents whose processing has begun and not ended.
+async fn documents(hub: &Hub, user: Option<&str>) -> Vec<Value> {
+    let mut listed = Vec::new();
+    let mut filter = TopicFilter {
+        kind: Some(Kind::Documents),
+        ..TopicFilter::default()
+    };
+    if let Some(user) = user {
+        let topic = TopicName::new(Kind::Documents, user).ok();
+        if let Some(topic) = topic.and_then(|name| hub.topic(&name)) {
+            open_documents(&topic.snapshot().facts, &mut listed);
+        }
+        return listed;
+    }
+    while listed.len() < LIST_MAX {
+        let page = hub.topics(&filter, 64);
+        for topic in &page.topics {
+            open_documents(&topic.snapshot().facts, &mut listed);
+        }
+        match page.topics.last() {
+            Some(last) if page.more => filter.after = Some(last.name().as_str().to_owned()),
+            _ => break,
+        }
+        tokio::task::yield_now().await;
+    }
+    listed.truncate(LIST_MAX);
+    listed
+}
+
+fn open_documents(events: &[Arc<Event>], listed: &mut Vec<Value>) {
+    let first = listed.len();
+    for event in events {
+        let data: Value = event
+            .payload
+            .json()
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let id = &data["document_id"];
+        match event.name.as_str() {
+            STARTED => listed.push(json!({
+                "document_id": id,
+                "filename": data["filename"],
+                "status": "processing",
+                "started_at": event.timestamp(),
+            })),
+            ENDED => {
+                let known = listed[first..].iter().position(|one| one["document_id"] == *id);
+                if let Some(at) = known {
+                    listed.remove(first + at);
+                }
+            }
+            _ => {}
+        }
+    }
+}
