@@ -10,11 +10,15 @@ pub mod gateway;
 mod bench;
 mod client;
 mod demo;
+mod engine;
 mod exit;
+mod latencies;
+mod process;
 mod publish;
 mod screen;
 mod serve;
 mod telemetry;
+mod verify;
 mod watch;
 
 pub use self::exit::run;

@@ -3,20 +3,19 @@
 //! Clients speak the stock wire format (Engine.IO v4 over websocket or polling), the publisher
 //! uses the HTTP API. Only a gateway on this machine is loaded. Counts and time are bounded.
 
-mod engine;
+mod client;
 mod load;
-mod process;
 mod report;
 mod score;
 
 use anyhow::{bail, ensure};
 
-use self::engine::Transport;
 use self::load::Load;
 use self::report::Report;
 use crate::app::cli::{BenchArgs, BenchCommon, BenchKind};
 use crate::app::client::reachable;
 use crate::app::config::Config;
+use crate::app::engine::Transport;
 use crate::app::exit::FAILED;
 use crate::app::gateway::Gateway;
 use crate::app::screen::say;

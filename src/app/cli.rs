@@ -2,9 +2,11 @@
 
 mod clients;
 mod load;
+mod verify;
 
 pub use self::clients::{GatewayArgs, PublishArgs, WatchArgs};
 pub use self::load::{BenchArgs, BenchCommon, BenchKind};
+pub use self::verify::{Fault, VerifyArgs};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Measure a gateway with stock clients' wire format
     Bench(BenchArgs),
+    /// Show that nothing is lost, doubled or reordered while connections and gateway fail
+    Verify(VerifyArgs),
     /// Check the configuration
     CheckConfig(Settings),
     /// Print the effective configuration, and where it came from

@@ -16,7 +16,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::app::cli::{Cli, Command};
 use crate::app::config::{self, Loaded, Problems, Sources};
 use crate::app::screen::say;
-use crate::app::{bench, client, demo, publish, serve, telemetry, watch};
+use crate::app::{bench, client, demo, publish, serve, telemetry, verify, watch};
 use crate::upstream::gateway;
 
 /// It did not work out.
@@ -82,6 +82,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
             quiet(&mut loaded);
             run_async(&loaded, bench::run(&loaded.config, &args))
         }
+        Command::Verify(args) => block_on(verify::run(&args)),
         Command::Publish(args) => {
             let gateway = client::of(args.gateway.url.as_deref())?;
             block_on(publish::run(&gateway, &args))

@@ -7,15 +7,18 @@
 mod error;
 mod event;
 mod follow;
+mod history;
 mod poll;
 mod sse;
 
 pub use self::error::Error;
 pub use self::event::{Answer, Publish, Receipt};
 pub use self::follow::{Follow, Followed};
-pub use self::poll::SEPARATOR;
+pub use self::history::{Entry, Page};
+pub use self::poll::{Recovery, SEPARATOR};
 pub use self::sse::{Parser, SseEvent};
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -47,6 +50,14 @@ impl Gateway {
     /// # Errors
     /// When the address is none.
     pub fn new(url: &str) -> Result<Self, Error> {
+        Self::from_address(url, None)
+    }
+
+    /// The same, called from one of the addresses of this machine.
+    ///
+    /// # Errors
+    /// When the address of the gateway is none.
+    pub fn from_address(url: &str, source: Option<IpAddr>) -> Result<Self, Error> {
         let base = Url::parse(url).map_err(|_| Error::Address(url.to_owned()))?;
         if base.scheme() != "http" || base.host_str().is_none() {
             return Err(Error::Address(url.to_owned()));
@@ -54,6 +65,7 @@ impl Gateway {
         let mut http = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(CONNECT_TIMEOUT)
+            .local_address(source)
             .user_agent(concat!("tidings/", env!("CARGO_PKG_VERSION")));
         if is_loopback(&base) {
             http = http.no_proxy();
@@ -65,6 +77,11 @@ impl Gateway {
     /// The address.
     pub fn base(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
+    }
+
+    /// Host and port.
+    pub fn authority(&self) -> &str {
+        self.base().trim_start_matches("http://")
     }
 
     /// Whether the gateway is on this machine.
@@ -93,7 +110,11 @@ impl Gateway {
         }
     }
 
-    async fn publish_once(&self, topic: &str, event: &Publish) -> Result<Receipt, Error> {
+    /// Publishes one event, with a single attempt whatever happens.
+    ///
+    /// # Errors
+    /// When the gateway refuses it or cannot be reached.
+    pub async fn publish_once(&self, topic: &str, event: &Publish) -> Result<Receipt, Error> {
         let mut request = self
             .call(Method::POST, &["v1", "topics", topic, "events"])
             .json(event);
@@ -265,7 +286,7 @@ fn is_loopback(url: &Url) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
         || address
-            .parse::<std::net::IpAddr>()
+            .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback())
 }
 

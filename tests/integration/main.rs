@@ -11,4 +11,5 @@ mod rooms;
 mod slow;
 mod sockets;
 mod stores;
+mod verify;
 mod wire;

@@ -10,11 +10,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::engine::Client;
+use super::Kind;
+use super::client::Client;
 use super::report::{Delivery, Memory, Report};
-use super::score::{Latencies, Score};
-use super::{Kind, process};
+use super::score::Score;
 use crate::app::cli::BenchCommon;
+use crate::app::latencies::Latencies;
+use crate::app::process;
 use crate::upstream::gateway::{Gateway, Publish};
 
 /// How many clients connect at once.

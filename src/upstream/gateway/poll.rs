@@ -11,13 +11,38 @@ const PATH: [&str; 2] = ["socket.io", ""];
 /// What separates the packets of one body.
 pub const SEPARATOR: char = '\u{1e}';
 
+/// Whether a client wants its sessions recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// As the handshake of a stock client says it.
+    Stock,
+    /// Never: no offsets behind its events.
+    Off,
+}
+
 impl Gateway {
-    /// Begins a session, or fetches what waits for it. Returns the body: packets, separated.
+    /// Begins a session. Returns the body: the handshake.
     ///
     /// # Errors
     /// When the gateway refuses or cannot be reached.
-    pub async fn poll(&self, sid: Option<&str>) -> Result<String, Error> {
-        let response = self.send(self.http.get(self.engine(sid))).await?;
+    pub async fn open_poll(&self, recovery: Recovery) -> Result<String, Error> {
+        let mut url = self.engine(None);
+        if recovery == Recovery::Off {
+            url.query_pairs_mut().append_pair("recovery", "0");
+        }
+        self.text(url).await
+    }
+
+    /// Fetches what waits for a session. Returns the body: packets, separated.
+    ///
+    /// # Errors
+    /// When the gateway refuses or cannot be reached.
+    pub async fn poll(&self, sid: &str) -> Result<String, Error> {
+        self.text(self.engine(Some(sid))).await
+    }
+
+    async fn text(&self, url: reqwest::Url) -> Result<String, Error> {
+        let response = self.send(self.http.get(url)).await?;
         response
             .text()
             .await
