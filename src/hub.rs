@@ -10,6 +10,7 @@ mod clarification;
 mod config;
 mod fanout;
 mod feed;
+mod jobs;
 mod lane;
 mod metrics;
 mod news;
@@ -30,6 +31,7 @@ pub use self::clarification::{Answer, AnswerError, WaitError};
 pub use self::config::Config;
 pub use self::fanout::{Description, Subscriber};
 pub use self::feed::{Feed, FeedItem, Reader};
+pub use self::jobs::{JobError, JobPage};
 pub use self::lane::Lane;
 pub use self::metrics::Metrics;
 pub use self::news::News;
@@ -37,7 +39,7 @@ pub use self::topic::{History, Read, Snapshot, Summary, Topic};
 
 use crate::drain::Drain;
 use crate::store::{self, Forget, Job, Resumes, Room, Store};
-use crate::topic::{Epoch, Kind, TopicName};
+use crate::topic::{Epoch, Kind, Status, TopicName};
 
 /// How many locks the map of topics is spread over.
 const SHARDS: usize = 16;
@@ -57,6 +59,14 @@ struct Shared {
     hasher: RandomState,
     news: news::Teller,
     shards: [Shard; SHARDS],
+}
+
+/// Topics that were found when the store was opened, and need something done in time.
+struct Found {
+    /// Those that ever asked a question.
+    asked: Vec<Arc<Topic>>,
+    /// Jobs that have not ended.
+    jobs: Vec<Arc<Topic>>,
 }
 
 /// One page of topics.
@@ -105,7 +115,11 @@ impl Hub {
                 Self(shared).lost(topic, epoch);
             }
         });
-        let asked = hub.take_found();
+        let Found { asked, jobs } = hub.take_found();
+        if !jobs.is_empty() {
+            let leases = hub.clone();
+            hub.0.drain.spawn(leases.watch_found_leases(jobs));
+        }
         if !asked.is_empty() {
             let timers = hub.clone();
             hub.0
@@ -224,15 +238,19 @@ impl Hub {
         }
     }
 
-    /// Puts the topics of the store into the map. Returns those that ever asked a question.
-    fn take_found(&self) -> Vec<Arc<Topic>> {
-        let mut asked = Vec::new();
+    /// Puts the topics of the store into the map.
+    fn take_found(&self) -> Found {
+        let (mut asked, mut jobs) = (Vec::new(), Vec::new());
         for (name, stored) in self.0.store.take_found() {
             let has_asked = stored.has_asked;
+            let may_be_leased = name.kind() == Kind::Job && stored.status == Status::Active;
             let log = self.0.store.found(&name, stored);
             let topic = Arc::new(Topic::new(name.clone(), &self.0.config, log));
             if has_asked {
                 asked.push(Arc::clone(&topic));
+            }
+            if may_be_leased {
+                jobs.push(Arc::clone(&topic));
             }
             let mut shard = self
                 .shard(&name)
@@ -242,7 +260,7 @@ impl Hub {
                 self.0.metrics.topics.inc();
             }
         }
-        asked
+        Found { asked, jobs }
     }
 
     /// Waits for the expiry of the questions that were open when the store was opened.

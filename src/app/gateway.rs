@@ -11,14 +11,16 @@ use tokio::net::TcpListener;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
+use crate::auth::{self, Auth};
 use crate::drain::Drain;
 use crate::face::library::Watchers;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
-use crate::face::ws::{Desk, Ws};
+use crate::face::ws::{Assist, Crowd, Desk, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::producer::library::Librarian;
+use crate::producer::monitor::Monitor;
 use crate::store::Store;
 use crate::store::documents::Documents;
 use crate::wire::{self, Deadline, Outboxes};
@@ -41,7 +43,7 @@ impl Gateway {
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let wire_config = Arc::new(config.wire.clone());
         anyhow::ensure!(
-            config.auth.mode == crate::auth::Mode::None,
+            config.auth.mode == auth::Mode::None,
             "`auth.mode = \"token\"` is not enforced by every face yet: set it to \"none\""
         );
         let listener = bind(wire_config.listen)?;
@@ -70,6 +72,7 @@ impl Gateway {
         );
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
+        let auth = Auth::open(config.auth.clone(), auth::Metrics::register(&mut registry))?;
         let library = (
             librarian(config, &hub, &drain, &mut registry)?,
             Watchers::default(),
@@ -88,16 +91,12 @@ impl Gateway {
             http_metrics,
             Arc::new(registry),
         );
-        let ws = Ws::new(
-            config.face.ws.clone(),
-            &config.wire,
-            Desk {
-                hub: hub.clone(),
-                library,
-            },
-            drain.clone(),
-            connections.clone(),
-        );
+        let desk = Desk {
+            assist: assist(config, auth, &hub, &drain),
+            hub: hub.clone(),
+            library,
+        };
+        let ws = sockets(config, desk, &drain, connections);
         let beside = dashboard::routes()
             .merge(ws.routes())
             .merge(http::library::routes(libraries));
@@ -179,6 +178,23 @@ fn librarian(
         hub.clone(),
         drain.clone(),
     ))
+}
+
+/// The handles of Assist.
+fn assist(config: &Config, auth: Auth, hub: &Hub, drain: &Drain) -> Assist {
+    let monitor = config.producer.monitor.clone();
+    let crowd = config.face.ws.assistant.clone();
+    Assist {
+        auth,
+        monitor: Monitor::new(monitor, hub.clone(), drain.clone()),
+        crowd: Crowd::new(crowd, hub.clone(), drain.clone()),
+    }
+}
+
+/// The plain WebSocket face.
+fn sockets(config: &Config, desk: Desk, drain: &Drain, connections: connection::Metrics) -> Ws {
+    let (face, wire) = (config.face.ws.clone(), &config.wire);
+    Ws::new(face, wire, desk, drain.clone(), connections)
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.

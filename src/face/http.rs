@@ -14,6 +14,7 @@ mod entry;
 mod exchange;
 mod extract;
 mod history;
+mod jobs;
 pub mod library;
 mod metrics;
 mod negotiate;
@@ -140,6 +141,20 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
             "/v1/topics/{topic}/clarifications/{id}/answer",
             get(answer::wait),
         ),
+        ("/v1/jobs", get(jobs::list).post(jobs::create)),
+        ("/v1/jobs/{id}", get(jobs::one)),
+        ("/v1/jobs/{id}/queued", moves(jobs::QUEUED)),
+        ("/v1/jobs/{id}/started", moves(jobs::STARTED)),
+        ("/v1/jobs/{id}/progress", moves(jobs::PROGRESS)),
+        ("/v1/jobs/{id}/completed", moves(jobs::COMPLETED)),
+        ("/v1/jobs/{id}/failed", moves(jobs::FAILED)),
+        ("/v1/jobs/{id}/cancelled", moves(jobs::CANCELLED)),
+        ("/v1/jobs/{id}/retry", moves(jobs::RETRY)),
+        (
+            "/v1/jobs/{id}/cancel",
+            moves(jobs::CANCEL).get(jobs::stopping),
+        ),
+        ("/v1/jobs/{id}/heartbeat", post(jobs::heartbeat)),
         ("/api/wizard/session/{sessionId}", get(wizard::session)),
         ("/api/wizard/status/{sessionId}", get(wizard::status)),
         (
@@ -156,6 +171,11 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
         ("/asyncapi.json", get(docs::asyncapi)),
         ("/docs", get(docs::page)),
     ]
+}
+
+/// A request that moves a job.
+fn moves(to: jobs::Move) -> MethodRouter<State> {
+    post(move |state, path, headers, body| jobs::advance(state, path, headers, (body, to)))
 }
 
 /// Every path of the face, as it stands in the route table.

@@ -7,21 +7,22 @@
 
 #[allow(dead_code, reason = "for dialects that join")]
 mod asks;
+mod assistant;
 mod config;
-#[allow(dead_code, reason = "for dialects that join")]
 mod dialect;
 mod driver;
 mod follows;
 mod job_progress;
 mod library;
 mod payload;
+mod progress_channel;
 mod socket;
 #[cfg(test)]
-#[allow(dead_code, reason = "for dialects that join")]
 mod transcript;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -32,6 +33,7 @@ use axum::routing::get;
 
 pub use self::config::Config;
 
+pub(crate) use self::asks::assist::{Assist, Crowd};
 pub(crate) use self::asks::{Answer, Ask, Desk};
 
 use self::dialect::Dialect;
@@ -53,16 +55,26 @@ struct Line {
 }
 
 /// Every dialect.
-const TABLE: [Line; 2] = [
+const TABLE: [Line; 4] = [
     Line {
         path: "/ws/{job_id}",
         name: "job_progress",
         begin: job_progress::begin,
     },
     Line {
+        path: "/progress/ws/{job_id}",
+        name: "progress_channel",
+        begin: progress_channel::begin,
+    },
+    Line {
         path: "/v1/libraries/{id}/ws",
         name: "library",
         begin: library::begin,
+    },
+    Line {
+        path: "/ws/connect",
+        name: "assistant",
+        begin: assistant::begin,
     },
 ];
 
@@ -73,8 +85,12 @@ pub(crate) struct Opening {
     pub(crate) id: String,
     /// `?since=`, as it came.
     pub(crate) since: Option<String>,
+    /// `?token=`, for a dialect that looks at tokens itself.
+    pub(crate) token: Option<String>,
     /// The public id of the connection.
     pub(crate) connection: String,
+    /// `face.ws.heartbeat_interval`.
+    pub(crate) heartbeat_interval: Duration,
 }
 
 /// A handle to the face. Cheap to clone.
@@ -135,10 +151,7 @@ impl Ws {
             return refused::draining();
         }
         let token = query.remove("token");
-        let principal = match admit(request.headers(), token.as_deref()) {
-            Ok(principal) => principal,
-            Err(response) => return *response,
-        };
+        let principal = admit(request.headers(), token.as_deref());
         let (upgrade, response) = match Upgrade::accept::<_, Body>(&mut request) {
             Ok(accepted) => accepted,
             Err(error) => return refused::not_an_upgrade(&error.to_string()),
@@ -147,7 +160,9 @@ impl Ws {
         let opening = Opening {
             id: parts.into_iter().next().unwrap_or_default(),
             since: query.remove("since"),
+            token,
             connection: connection.clone(),
+            heartbeat_interval: self.0.config.heartbeat_interval,
         };
         let reader = Reader {
             connection,
@@ -180,9 +195,8 @@ impl Ws {
     }
 }
 
-/// Who is at the door, or the refusal of the handshake. With `auth.mode = none` everybody is
-/// nobody in particular, and a token is taken and not looked at. Rights on topics are checked here
-/// as well, once there are any: this is the only way in.
-fn admit(_headers: &HeaderMap, _token: Option<&str>) -> Result<Option<String>, Box<Response>> {
-    Ok(None)
+/// Who is at the door. With `auth.mode = none` everybody is nobody in particular, and a token is
+/// taken and not looked at. This is the only way in: what refuses a handshake belongs here.
+const fn admit(_headers: &HeaderMap, _token: Option<&str>) -> Option<String> {
+    None
 }

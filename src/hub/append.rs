@@ -10,7 +10,7 @@ use crate::hub::clarification::{self, Named};
 use crate::hub::settle::{Keyed, Submitted, Work};
 use crate::hub::{Hub, TooManyTopics, Topic};
 use crate::store::{self, Claim, Fingerprint, Given, Room};
-use crate::topic::{Class, Cursor, Draft, Epoch, Event, Seq, TopicName, iso8601};
+use crate::topic::{Class, Cursor, Draft, Epoch, Event, Forbidden, Kind, Seq, TopicName, iso8601};
 
 /// What a producer gets for an event.
 #[derive(Debug, Clone, Serialize)]
@@ -55,6 +55,9 @@ pub enum AppendError {
     /// A question with this id is known already.
     #[error("the clarification `{0}` was asked already: use a new id for a new question")]
     AskedAlready(String),
+    /// The lifecycle of the job forbids it now.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// A question is malformed.
     #[error("{0}")]
     BadQuestion(String),
@@ -156,11 +159,14 @@ impl Hub {
         &self,
         topic: &Arc<Topic>,
         room: Option<Room>,
-        (work, asks): (Work, bool),
+        (mut work, asks): (Work, bool),
     ) -> Result<Tried, AppendError> {
         let state = topic.lock();
         if state.is_retired {
             return Ok(Tried::Retired(work));
+        }
+        if topic.name().kind() == Kind::Job {
+            self.permit(&state, &mut work.draft)?;
         }
         if let Some(id) = &work.claim {
             if state.claims.contains(id) {

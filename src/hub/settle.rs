@@ -13,12 +13,13 @@
 use std::sync::{Arc, MutexGuard};
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::hub::topic::State;
 use crate::hub::{Hub, Topic};
 use crate::store::{self, Append, Fingerprint, Given, Job, ReceiptRow, Reservation, Room, Trim};
-use crate::topic::{Draft, Event, Place};
+use crate::topic::{Draft, Event, Kind, Place, Step};
 
 /// How it ended: the event is visible, or was refused.
 pub(crate) type Settled = Result<Arc<Event>, store::Error>;
@@ -87,10 +88,17 @@ impl Hub {
             keyed,
         } = work;
         let event = self.numbered(&state, draft);
+        if event.topic.kind() == Kind::Job {
+            let step = Step::of(&event.name, event.class);
+            state.stage = state.stage.moved(step, event.attempt);
+            state.heard_at = Instant::now();
+        }
         let Some(room) = room else {
             let shown = state.show(&event, None);
             if shown.is_ok() {
                 state.tail = event.seq;
+            } else {
+                state.stage = state.fold.stage();
             }
             drop(state);
             return Submitted::Settled(shown.map(|()| {
@@ -103,7 +111,7 @@ impl Hub {
         };
         state.tail = event.seq;
         let State { log, fold, .. } = &mut *state;
-        let trim = log.trim(|| fold.snapshot()).map(Arc::new);
+        let trim = log.trim(|| fold.kept()).map(Arc::new);
         if let Some(id) = &claim {
             state.claims.insert(id.clone());
         }
@@ -179,6 +187,7 @@ impl Hub {
                 Err(_) if is_current && state.generation == generation => {
                     state.generation += 1;
                     state.tail = state.ring.head();
+                    state.stage = state.fold.stage();
                     result.map(|_| ())
                 }
                 _ => result.map(|_| ()),
@@ -205,6 +214,9 @@ impl Hub {
             self.expire_in_time(topic, event);
         }
         self.tell_news(event);
+        if event.topic.kind() == Kind::Job {
+            self.see_to_job(topic, event);
+        }
         self.fan_out(topic);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::hub::Config;
 use crate::hub::fanout::{Description, Subscriber};
@@ -12,7 +13,8 @@ use crate::hub::lane;
 use crate::hub::seats::Seats;
 use crate::store::{Log, new_epoch};
 use crate::topic::{
-    self, Cursor, Entry, Epoch, Event, Fold, Ring, Seq, Slice, Status, TopicName, iso8601,
+    self, Cursor, Entry, Epoch, Event, Fold, Job, Ring, Seq, Slice, Stage, Status, TopicName,
+    iso8601,
 };
 
 /// Most events that are read from the log at once.
@@ -22,7 +24,7 @@ const LOG_PAGE: usize = 64;
 pub struct Topic {
     name: TopicName,
     state: Mutex<State>,
-    /// Told whenever a question was asked or ended.
+    /// Told whenever a question was asked or ended, or a job is to stop.
     pub(crate) clarified: Notify,
 }
 
@@ -34,6 +36,12 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// The ids of questions about which an event is on its way.
     pub(crate) claims: HashSet<String>,
+    /// Where the job stands after what is on its way; level with the fold when nothing is.
+    pub(crate) stage: Stage,
+    /// When its worker was last heard of, on this node.
+    pub(crate) heard_at: Instant,
+    /// Whether somebody waits for the end of the lease.
+    pub(crate) is_lease_watched: bool,
     pub(crate) ring: Ring,
     pub(crate) fold: Fold,
     pub(crate) log: Log,
@@ -189,6 +197,13 @@ impl Topic {
         }
     }
 
+    /// The job, and the place up to which its events are told in it; nothing if none of them is a
+    /// step.
+    pub fn job(&self) -> Option<(Job, Cursor)> {
+        let state = self.lock();
+        state.fold.job().map(|job| (job.clone(), state.head()))
+    }
+
     /// What a joiner is sent, in log order, with the place where reading goes on.
     pub fn joining(&self) -> (Vec<Arc<Event>>, Cursor) {
         let state = self.lock();
@@ -340,6 +355,9 @@ impl State {
             tail: head,
             generation: 0,
             claims: HashSet::new(),
+            stage: Stage::default(),
+            heard_at: Instant::now(),
+            is_lease_watched: false,
             ring: Ring::new(head, bounds.ring_events_max, bounds.ring_bytes_max),
             fold: Fold::new(bounds.fold),
             log,
@@ -357,6 +375,7 @@ impl State {
         self.tail = Seq::ZERO;
         self.generation += 1;
         self.claims.clear();
+        self.stage = Stage::default();
         self.ring = Ring::new(
             Seq::ZERO,
             self.bounds.ring_events_max,
@@ -370,7 +389,12 @@ impl State {
     /// Reads what the store has of the topic. If that is damaged, a new epoch begins.
     fn read_found(&mut self) {
         match self.log.read_found() {
-            Ok(events) => events.iter().for_each(|event| self.fold.apply(event)),
+            Ok(events) => {
+                for event in &events {
+                    self.fold.apply(event);
+                }
+                self.stage = self.fold.stage();
+            }
             Err(_) => self.renew(),
         }
     }

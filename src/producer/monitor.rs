@@ -202,14 +202,14 @@ impl Monitor {
 
     /// What happened to a job, with how it stands now.
     fn update(&self, news: &News) -> Value {
-        let (status, progress) = self
-            .0
-            .hub
-            .job(&news.topic)
-            .map_or((Value::Null, Value::Null), |(job, _)| {
-                let record = job.record();
-                (json!(record.status), json!(record.progress))
-            });
+        let (status, progress) =
+            self.0
+                .hub
+                .job(&news.topic)
+                .map_or((Value::Null, Value::Null), |(job, _)| {
+                    let record = job.record();
+                    (json!(record.status), json!(record.progress))
+                });
         json!({
             "job_id": news.topic.id(),
             "event": news.name,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::topic::{Class, Event, EventName, Kind, Seq};
+use crate::topic::{Class, Event, EventName, Job, Kind, Seq, Stage, Step};
 
 /// How far the story of a topic has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -119,7 +119,10 @@ pub struct Fold {
     facts: VecDeque<Arc<Event>>,
     clarifications: BTreeMap<String, Clarification>,
     terminal: Option<Arc<Event>>,
-    first_terminal: Option<Seq>,
+    /// The numbers of the first and the last terminal event, also of an earlier attempt.
+    terminals: Option<(Seq, Seq)>,
+    /// Of a topic of kind job, once one of its events is a step.
+    job: Option<Box<Job>>,
 }
 
 impl Fold {
@@ -131,7 +134,8 @@ impl Fold {
             facts: VecDeque::new(),
             clarifications: BTreeMap::new(),
             terminal: None,
-            first_terminal: None,
+            terminals: None,
+            job: None,
         }
     }
 
@@ -143,6 +147,9 @@ impl Fold {
         {
             return;
         }
+        if event.topic.kind() == Kind::Job {
+            self.apply_to_job(event);
+        }
         match event.class {
             Class::State => self.keep_state(event),
             Class::Fact => {
@@ -152,9 +159,22 @@ impl Fold {
                 }
             }
             Class::Terminal => {
-                self.first_terminal.get_or_insert(event.seq);
+                let first = self.terminals.map_or(event.seq, |(first, _)| first);
+                self.terminals = Some((first, event.seq));
                 self.terminal = Some(Arc::clone(event));
             }
+        }
+    }
+
+    fn apply_to_job(&mut self, event: &Arc<Event>) {
+        match &mut self.job {
+            Some(job) => drop(job.apply(event)),
+            None => self.job = Job::begin(event).map(Box::new),
+        }
+        // A job that begins anew has no end yet, and how far it had come is of no interest.
+        if Step::of(&event.name, event.class) == Some(Step::Retry) {
+            self.terminal = None;
+            self.states.clear();
         }
     }
 
@@ -246,6 +266,28 @@ impl Fold {
         events
     }
 
+    /// What must be kept when the log drops its oldest events, in log order: what a joiner is sent,
+    /// and what the job depends on.
+    pub fn kept(&self) -> Vec<Arc<Event>> {
+        let mut events = self.snapshot();
+        if let Some(job) = &self.job {
+            events.extend(job.pins().map(Arc::clone));
+            events.sort_unstable_by_key(|event| event.seq);
+            events.dedup_by_key(|event| event.seq);
+        }
+        events
+    }
+
+    /// The job, if the topic is one and has begun.
+    pub fn job(&self) -> Option<&Job> {
+        self.job.as_deref()
+    }
+
+    /// Where the job stands.
+    pub fn stage(&self) -> Stage {
+        self.job().map_or_else(Stage::default, Job::stage)
+    }
+
     /// The newest event of each (name, key) of class state, oldest first.
     pub fn states(&self) -> Vec<&Arc<Event>> {
         let mut states: Vec<_> = self.states.values().collect();
@@ -268,9 +310,9 @@ impl Fold {
 
     /// Whether a newer state stands for this one, and certainly no terminal event lies between.
     pub fn supersedes(&self, event: &Event) -> bool {
-        let is_same_story = |newest: &Event| match (self.first_terminal, &self.terminal) {
-            (Some(first), Some(last)) => newest.seq < first || event.seq > last.seq,
-            _ => true,
+        let is_same_story = |newest: &Event| {
+            self.terminals
+                .is_none_or(|(first, last)| newest.seq < first || event.seq > last)
         };
         self.newest_like(event)
             .is_some_and(|newest| newest.seq > event.seq && is_same_story(newest))

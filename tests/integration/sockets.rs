@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod driver;
+mod jobs;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// Longest that a test waits for what must come.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A gateway in this process, and what asks it over HTTP.
 struct Running {

@@ -115,7 +115,11 @@ async fn submit(
     Ok(state.hub().append(submission.draft, key).await?)
 }
 
-fn header_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+/// The idempotency key of a request, if it has one.
+///
+/// # Errors
+/// When it is too long or no text.
+pub(crate) fn header_key(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };

@@ -17,9 +17,9 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::code::Code;
 
-use crate::hub::{AnswerError, AppendError, AttachError, TooManyTopics, WaitError};
+use crate::hub::{AnswerError, AppendError, AttachError, JobError, TooManyTopics, WaitError};
 use crate::store;
-use crate::topic::{CursorError, DraftError, EventNameError, TopicNameError};
+use crate::topic::{CursorError, DraftError, EventNameError, Forbidden, TopicNameError};
 
 /// A request that is refused, and why.
 #[derive(Debug, Clone)]
@@ -171,8 +171,24 @@ impl From<AppendError> for Refusal {
             AppendError::KeyInFlight => Code::KeyInFlight,
             AppendError::AskedAlready(_) => Code::ClarificationKnown,
             AppendError::BadQuestion(_) => Code::ClarificationInvalid,
+            AppendError::Forbidden(forbidden) => return forbidden.into(),
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<Forbidden> for Refusal {
+    fn from(forbidden: Forbidden) -> Self {
+        Self::new(Code::JobState, forbidden.to_string()).with("state", forbidden.state())
+    }
+}
+
+impl From<JobError> for Refusal {
+    fn from(error: JobError) -> Self {
+        match error {
+            JobError::Unknown => Self::new(Code::JobUnknown, error.to_string()),
+            JobError::Forbidden(forbidden) => forbidden.into(),
+        }
     }
 }
 

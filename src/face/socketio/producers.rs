@@ -137,6 +137,7 @@ async fn append(hub: &Hub, data: Option<Value>) -> Result<Value, Problem> {
                 AppendError::KeyInFlight => "idempotency_key_in_flight",
                 AppendError::AskedAlready(_) => "asked_already",
                 AppendError::BadQuestion(_) => "invalid_clarification",
+                AppendError::Forbidden(_) => "job_state",
             };
             Problem::new(code, error.to_string())
         })?;

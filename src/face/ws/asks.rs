@@ -12,13 +12,15 @@ use crate::auth;
 use crate::face::library::Watchers;
 use crate::hub::{AppendError, Hub, Receipt};
 use crate::producer::library::{self as libraries, Librarian};
-use crate::topic::Draft;
+use crate::topic::{Cursor, Draft, Job, TopicName};
 
 /// What a dialect may ask for.
 #[derive(Debug)]
 pub(crate) enum Ask {
     /// Append an event.
     Append(Draft),
+    /// Where a job stands.
+    Job(TopicName),
     /// Something of a library.
     Library(Box<InLibrary>),
     /// Something of Assist.
@@ -28,6 +30,8 @@ pub(crate) enum Ask {
 /// What a dialect is answered.
 #[derive(Debug)]
 pub(crate) enum Answer {
+    /// The job, and the place up to which its events are told in it; nothing if it is unknown.
+    Job(Option<Box<(Job, Cursor)>>),
     /// What came of an append.
     Appended(Result<Receipt, AppendError>),
     /// What a library did.
@@ -48,6 +52,7 @@ impl Desk {
     /// Does what was asked. Dropping the future leaves it open whether it was done.
     pub(crate) async fn answer(&self, ask: Ask) -> Answer {
         match ask {
+            Ask::Job(topic) => Answer::Job(self.hub.job(&topic).map(Box::new)),
             Ask::Append(draft) => Answer::Appended(self.hub.append(draft, None).await),
             Ask::Assist(ask) => Answer::Assist(self.assist.answer(&self.hub, ask).await),
             Ask::Library(asked) => Answer::Library(library::answer(&self.library, *asked).await),

@@ -101,12 +101,7 @@ impl Assistant {
         }
     }
 
-    fn entered(
-        &mut self,
-        answer: Result<AssistAnswer, Refusal>,
-        now: Now,
-        out: &mut Outputs,
-    ) {
+    fn entered(&mut self, answer: Result<AssistAnswer, Refusal>, now: Now, out: &mut Outputs) {
         let early = match std::mem::replace(&mut self.place, Place::Away) {
             Place::Entering(early) => early,
             Place::Inside(mut inside) => {

@@ -29,7 +29,7 @@ pub(crate) enum Input<'a> {
     /// A text frame of the client, any text.
     Text(&'a str),
     /// A binary frame of the client.
-    Binary(&'a Bytes),
+    Binary(#[allow(dead_code, reason = "for dialects that take bytes")] &'a Bytes),
     /// An event of a topic that the dialect follows, in the order of the log.
     Event {
         /// The event.
@@ -114,6 +114,7 @@ pub(crate) enum Output {
     /// Send a text frame.
     Text(String),
     /// Send a binary frame.
+    #[allow(dead_code, reason = "for dialects that send bytes")]
     Binary(Bytes),
     /// Follow a topic from a place on. A topic that is followed already goes on as it is.
     Follow(TopicName, From),
@@ -149,6 +150,11 @@ impl Outputs {
     /// Follows a topic.
     pub(crate) fn follow(&mut self, topic: TopicName, from: From) {
         self.list.push(Output::Follow(topic, from));
+    }
+
+    /// Follows a topic no more.
+    pub(crate) fn leave(&mut self, topic: TopicName) {
+        self.list.push(Output::Leave(topic));
     }
 
     /// Asks for what takes its time.

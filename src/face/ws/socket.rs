@@ -89,7 +89,6 @@ impl Socket {
     /// The next thing the client sends. Dropping the future loses nothing.
     pub(super) async fn receive(&mut self) -> Received {
         match self.frames.next().await {
-            None => Received::Gone,
             Some(Ok(Message::Close(_))) => {
                 // The answer to the client's close is written by the next flush.
                 let _ = self.flush().await;
@@ -98,7 +97,7 @@ impl Socket {
             Some(Ok(message)) => Received::Message(message),
             Some(Err(Error::Capacity(_))) => Received::TooBig,
             Some(Err(Error::Utf8(_) | Error::Protocol(_))) => Received::Broken,
-            Some(Err(_)) => Received::Gone,
+            None | Some(Err(_)) => Received::Gone,
         }
     }
 

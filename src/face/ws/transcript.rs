@@ -35,7 +35,9 @@ impl Transcript {
         let opening = Opening {
             id: id.to_owned(),
             since: since.map(str::to_owned),
+            token: None,
             connection: "c1".to_owned(),
+            heartbeat_interval: Duration::from_secs(30),
         };
         let now = Now {
             since: Duration::ZERO,

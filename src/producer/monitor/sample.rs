@@ -58,9 +58,12 @@ impl Sampler {
 /// The disk that holds the root of the file system; the largest if none does.
 fn disk() -> Value {
     let disks = Disks::new_with_refreshed_list();
-    let root = disks
-        .iter()
-        .max_by_key(|disk| (disk.mount_point() == std::path::Path::new("/"), disk.total_space()));
+    let root = disks.iter().max_by_key(|disk| {
+        (
+            disk.mount_point() == std::path::Path::new("/"),
+            disk.total_space(),
+        )
+    });
     let (total, free) = root.map_or((0, 0), |disk| (disk.total_space(), disk.available_space()));
     let used = total.saturating_sub(free) as f64;
     json!({
@@ -83,7 +86,11 @@ fn network() -> Value {
 }
 
 fn percent(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { rounded(part * 100.0 / whole) } else { 0.0 }
+    if whole > 0.0 {
+        rounded(part * 100.0 / whole)
+    } else {
+        0.0
+    }
 }
 
 /// Two digits behind the point.

@@ -94,6 +94,8 @@ impl Changes<'_> {
         stored.updated_ms = event.timestamp_ms;
         if event.class == Class::Terminal {
             stored.status = Status::after(&event.name);
+        } else if event.topic.kind() == Kind::Job && event.name.as_str() == "job_retried" {
+            stored.status = Status::Active;
         }
         stored.has_asked |=
             event.topic.kind() == Kind::Session && event.name.as_str() == "clarification";

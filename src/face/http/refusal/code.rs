@@ -20,6 +20,8 @@ pub(crate) enum Code {
     ClarificationKnown,
     ClarificationAnswered,
     ClarificationExpired,
+    JobUnknown,
+    JobState,
     Gap,
     BodyTooLarge,
     PayloadTooLarge,
@@ -69,6 +71,8 @@ impl Code {
             Self::ClarificationKnown => "clarification_known",
             Self::ClarificationAnswered => "clarification_answered",
             Self::ClarificationExpired => "clarification_expired",
+            Self::JobUnknown => "job_unknown",
+            Self::JobState => "job_state",
             Self::Gap => "gap",
             Self::BodyTooLarge => "body_too_large",
             Self::PayloadTooLarge => "payload_too_large",
@@ -118,6 +122,8 @@ impl Code {
             Self::ClarificationKnown => "The clarification was asked already",
             Self::ClarificationAnswered => "The clarification was answered already",
             Self::ClarificationExpired => "The clarification has expired",
+            Self::JobUnknown => "There is no such job",
+            Self::JobState => "The job is not in a state for this",
             Self::Gap => "What follows the cursor is gone",
             Self::BodyTooLarge => "The body is too large",
             Self::PayloadTooLarge => "The payload is too large",
@@ -158,13 +164,15 @@ impl Code {
             | Self::TopicUnknown
             | Self::ClarificationUnknown
             | Self::LibraryUnknown
-            | Self::DocumentUnknown => StatusCode::NOT_FOUND,
+            | Self::DocumentUnknown
+            | Self::JobUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            Self::KeyInFlight | Self::ClarificationKnown | Self::ClarificationAnswered => {
-                StatusCode::CONFLICT
-            }
+            Self::KeyInFlight
+            | Self::ClarificationKnown
+            | Self::ClarificationAnswered
+            | Self::JobState => StatusCode::CONFLICT,
             Self::ClarificationExpired | Self::Gap => StatusCode::GONE,
             Self::BodyTooLarge | Self::PayloadTooLarge | Self::BatchTooLong => {
                 StatusCode::PAYLOAD_TOO_LARGE

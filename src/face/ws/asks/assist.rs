@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-pub(crate) use self::crowd::{Crowd, Member};
+pub(crate) use self::crowd::{Crowd, Member, room_event};
 
 use crate::auth::{self, Auth, Principal};
 use crate::hub::{Hub, TopicFilter};
@@ -101,9 +101,8 @@ async fn jobs(hub: &Hub, principal: Option<&Principal>) -> Vec<Value> {
     let mut listed = Vec::new();
     let page = hub.jobs(None, None, LIST_MAX).await;
     for job in page.jobs {
-        let may_read = |principal: &Principal| {
-            auth::may(principal, auth::Action::Read, job.topic(), None)
-        };
+        let may_read =
+            |principal: &Principal| auth::may(principal, auth::Action::Read, job.topic(), None);
         if job.status().is_final() || !principal.is_none_or(may_read) {
             continue;
         }
@@ -165,7 +164,9 @@ fn open_documents(events: &[Arc<Event>], listed: &mut Vec<Value>) {
                 "started_at": event.timestamp(),
             })),
             ENDED => {
-                let known = listed[first..].iter().position(|one| one["document_id"] == *id);
+                let known = listed[first..]
+                    .iter()
+                    .position(|one| one["document_id"] == *id);
                 if let Some(at) = known {
                     listed.remove(first + at);
                 }

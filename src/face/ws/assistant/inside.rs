@@ -98,10 +98,15 @@ impl Inside {
     /// What came of a token that was shown again.
     pub(super) fn refreshed(&mut self, answer: Result<AssistAnswer, Refusal>, out: &mut Outputs) {
         match answer {
-            Ok(AssistAnswer::Entered(principal, _)) if principal.user() == self.principal.user() => {
+            Ok(AssistAnswer::Entered(principal, _))
+                if principal.user() == self.principal.user() =>
+            {
                 self.principal = principal;
             }
-            Ok(_) => out.close(Close::Policy, "Authentication failed: the token is another user's"),
+            Ok(_) => out.close(
+                Close::Policy,
+                "Authentication failed: the token is another user's",
+            ),
             Err(refusal) => out.close(Close::Policy, format!("Authentication failed: {refusal}")),
         }
     }
@@ -153,7 +158,13 @@ impl Inside {
         now: Now,
         out: &mut Outputs,
     ) -> Result<(), String> {
-        let room = || message.data.get("room").and_then(Value::as_str).unwrap_or_default();
+        let room = || {
+            message
+                .data
+                .get("room")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         match message.kind.as_str() {
             "ping" => out.say(&json!({ "type": "pong", "timestamp": now.iso8601() })),
             "auth" => {
@@ -221,7 +232,9 @@ impl Inside {
         }
         let max = self.member.config().rooms_max;
         if self.member.rooms().len() >= max {
-            return Err(format!("At most {max} rooms (`face.ws.assistant.rooms_max`)"));
+            return Err(format!(
+                "At most {max} rooms (`face.ws.assistant.rooms_max`)"
+            ));
         }
         self.join(room, out);
         Ok(())
@@ -253,7 +266,11 @@ impl Inside {
         self.admins_only()?;
         if !self.watches.contains_key(&account) {
             out.follow(account.topic(), From::Head);
-            self.ask(Asked::Watch(account), Ask::Assist(AssistAsk::Watch(account)), out);
+            self.ask(
+                Asked::Watch(account),
+                Ask::Assist(AssistAsk::Watch(account)),
+                out,
+            );
         }
         Ok(())
     }
@@ -263,7 +280,8 @@ impl Inside {
             .retain(|_, asked| !matches!(asked, Asked::Watch(asked) if *asked == account));
         self.watches.remove(&account);
         if !self.member.rooms().contains(&account.topic()) {
-            out.list.push(crate::face::ws::dialect::Output::Leave(account.topic()));
+            out.list
+                .push(crate::face::ws::dialect::Output::Leave(account.topic()));
         }
     }
 
@@ -291,7 +309,8 @@ impl Inside {
 
     fn no_documents(&mut self, out: &mut Outputs) {
         for topic in std::mem::take(&mut self.others) {
-            out.list.push(crate::face::ws::dialect::Output::Leave(topic));
+            out.list
+                .push(crate::face::ws::dialect::Output::Leave(topic));
         }
         self.unwatch(Account::Documents, out);
     }
@@ -326,7 +345,10 @@ impl Inside {
         let asked = self.asked.remove(&ticket);
         match (asked, answer) {
             (Some(Asked::Append), Answer::Appended(Err(why))) => error(now, &why.to_string(), out),
-            (Some(Asked::Watch(account)), Answer::Assist(Ok(AssistAnswer::Watching(watch, said)))) => {
+            (
+                Some(Asked::Watch(account)),
+                Answer::Assist(Ok(AssistAnswer::Watching(watch, said))),
+            ) => {
                 self.watches.insert(account, watch);
                 let timestamp = now.iso8601();
                 match account {

@@ -33,7 +33,10 @@ pub(super) fn parse(text: &str) -> Result<Message, String> {
         Some(Value::String(kind)) => kind,
         Some(_) | None => return Err("Unknown message type: a `type` is missing".to_owned()),
     };
-    let token = members.get("token").and_then(Value::as_str).map(str::to_owned);
+    let token = members
+        .get("token")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
     let data = match members.remove("data") {
         Some(Value::Object(data)) => data,
         // What stands beside the type is taken where there is no `data`.

@@ -61,7 +61,11 @@ impl Crowd {
         }));
         let sweeping = crowd.clone();
         drain.spawn(async move {
-            let interval = sweeping.0.config.cleanup_interval.max(Duration::from_secs(1));
+            let interval = sweeping
+                .0
+                .config
+                .cleanup_interval
+                .max(Duration::from_secs(1));
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(interval) => sweeping.sweep(),
@@ -184,7 +188,9 @@ impl Drop for Member {
         let (hub, user) = (self.crowd.0.hub.clone(), self.user.clone());
         self.crowd.0.drain.spawn(async move {
             for room in rooms {
-                let told = hub.append(room_event(&room, "user_left", &user), None).await;
+                let told = hub
+                    .append(room_event(&room, "user_left", &user), None)
+                    .await;
                 if let Err(error) = told {
                     tracing::warn!(%error, %room, "a room is not told who left");
                 }
