@@ -1,8 +1,11 @@
 //! The plain WebSocket dialects over real sockets.
 
+mod assist;
 mod bad_input;
 mod driver;
 mod jobs;
+mod library;
+mod pages;
 
 use std::time::Duration;
 
