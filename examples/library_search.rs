@@ -55,7 +55,10 @@ async fn measure(count: usize) -> anyhow::Result<()> {
     println!("{count} documents added in {:.1?}", began.elapsed());
 
     for (what, word) in [
-        ("words by frequency", Random::frequent as fn(&mut Random) -> usize),
+        (
+            "words by frequency",
+            Random::frequent as fn(&mut Random) -> usize,
+        ),
         ("words drawn evenly", Random::even),
     ] {
         let mut took = Vec::new();
@@ -63,7 +66,10 @@ async fn measure(count: usize) -> anyhow::Result<()> {
         for number in 0..QUERIES / 2 {
             let query = random.text(1 + number % 4, word);
             let began = Instant::now();
-            found += documents.search(library, Search { query, k: 10 }).await?.len();
+            found += documents
+                .search(library, Search { query, k: 10 })
+                .await?
+                .len();
             took.push(began.elapsed());
         }
         took.sort_unstable();
@@ -117,7 +123,8 @@ impl Random {
 /// The word of a rank: letters only, different for each.
 fn spelled(mut rank: usize) -> String {
     const SYLLABLES: [&str; 16] = [
-        "ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu", "na", "pe", "ri", "so", "tu", "va",
+        "ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu", "na", "pe", "ri", "so", "tu",
+        "va",
     ];
     let mut word = String::new();
     for _ in 0..4 {

@@ -31,5 +31,5 @@ pub use self::origin::{Asker, OriginError, Origins};
 pub use self::pattern::{Pattern, PatternError, Patterns};
 pub use self::principal::{Principal, Role, Subject};
 pub use self::revocation::{Revocation, RevocationError, Revocations, Revoked};
-pub use self::rights::{Action, REVOCATIONS, may};
+pub use self::rights::{Action, may};
 pub use self::token::TokenError;

@@ -1,4 +1,13 @@
-//! One attached client, whatever it speaks: its public id, its transport, why it ended.
+//! One attached client, whatever it speaks: its public id, its admission, why it ended. And the
+//! [`Door`], at which every face asks who somebody is and what they may do.
+
+mod admission;
+mod door;
+mod revoking;
+
+pub use self::admission::{Admission, Notice, RefreshError};
+pub use self::door::{Door, Visitor, owner_of};
+pub use self::revoking::RevokeError;
 
 use std::fmt;
 use std::sync::Arc;
@@ -77,6 +86,12 @@ pub enum CloseReason {
     Replaced,
     /// The node is draining.
     Drain,
+    /// Its token has ended.
+    Expired,
+    /// Its credential was taken back.
+    Revoked,
+    /// It reached a limit of its user or address.
+    Limited,
 }
 
 /// How a client fared that asked for its session.
@@ -111,6 +126,9 @@ impl CloseReason {
             Self::Protocol => "protocol",
             Self::Replaced => "replaced",
             Self::Drain => "drain",
+            Self::Expired => "auth_expired",
+            Self::Revoked => "auth_revoked",
+            Self::Limited => "limited",
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod append;
 mod attach;
+mod cap;
 mod clarification;
 mod config;
 mod fanout;
@@ -27,6 +28,7 @@ use tokio::sync::oneshot;
 
 pub use self::append::{AppendError, Idempotency, Receipt};
 pub use self::attach::{AttachError, Attached, From, Gap, Seat};
+pub use self::cap::RateCaps;
 pub use self::clarification::{Answer, AnswerError, WaitError};
 pub use self::config::Config;
 pub use self::fanout::{Description, Subscriber};

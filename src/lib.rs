@@ -7,6 +7,7 @@ pub mod document;
 pub mod drain;
 pub mod face;
 pub mod hub;
+pub mod limit;
 pub mod producer;
 pub mod quantity;
 pub mod store;

@@ -216,6 +216,11 @@ impl Store {
         }
     }
 
+    /// Most events of one topic.
+    pub fn log_events_max(&self) -> usize {
+        self.0.config.log_events_max
+    }
+
     /// The bytes of all logs together.
     pub fn bytes(&self) -> usize {
         match &self.0.sqlite {

@@ -23,6 +23,6 @@ pub use self::event::{Event, EventName, EventNameError, iso8601};
 pub use self::fold::{Bounds, Clarification, ClarificationStatus, Fold, Status};
 pub use self::job::{CancelRequest, Job, JobRecord, LEASE_MAX, LEASE_MIN};
 pub use self::lifecycle::{Forbidden, JobStatus, JobStatusError, Stage, Step};
-pub use self::name::{Kind, TopicName, TopicNameError};
+pub use self::name::{Kind, REVOCATIONS, TopicName, TopicNameError};
 pub use self::payload::{Payload, PayloadError};
 pub use self::ring::{Entry, FORMS, Ring, Slice};

@@ -2,7 +2,7 @@
 # Installs what is missing and runs every test there is; the last line is `N passed, N failed[, N skipped]`.
 #
 #   ./tests/run.sh                 everything
-#   ./tests/run.sh js python       only these suites: rust conformance js python typescript browser interop
+#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client browser interop
 #
 # Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer. Debian packages that lack are installed when this runs
 # as root (or sudo asks for no password); otherwise it says what to install and skips what needs it.
@@ -221,6 +221,39 @@ suite_typescript() {
   tallied_xml typescript "$code"
 }
 
+# the Python package: its types, what it does with a gateway, its examples, its README
+suite_python_client() {
+  local package=$root/clients/python venv=$cache/venv-python-client code=0
+  if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    skip python_client "Python 3.11 or newer is not there"
+    return
+  fi
+  python_packages venv-python-client "$package/requirements-test.txt" || { record python_client 0 1 0; return; }
+  if ! node_is_good; then
+    skip python_client-types "Node 20 or newer is not there"
+  elif ! npm_packages "$package"; then
+    record python_client-types 0 1 0
+  elif logged python_client-types 300 node "$package/node_modules/pyright/index.js" \
+    --project "$package" --pythonpath "$venv/bin/python"; then
+    record python_client-types 1 0 0
+  else
+    record python_client-types 0 1 0
+    explain python_client-types 40
+  fi
+  rm -f "$logs/python_client.xml"
+  logged python_client 600 "$venv/bin/python" -m pytest -c "$package/pyproject.toml" --rootdir "$package" \
+    "--junitxml=$logs/python_client.xml" "$package/tests" || code=$?
+  tallied_xml python_client "$code"
+}
+
+# the React example as a browser gets it
+example() {
+  local package=$root/clients/typescript
+  npm_packages "$package" || return 1
+  npm_packages "$package/examples/react" || return 1
+  logged example 300 bash -c 'npm --prefix "$1" run build && npm --prefix "$1/examples/react" run build' npm "$package" || { explain example 30; return 1; }
+}
+
 suite_browser() {
   if [ ! -f tests/browser/package.json ]; then skip browser "there is no tests/browser"; return; fi
   if ! node_is_good; then skip browser "Node 20 or newer is not there"; return; fi
@@ -234,6 +267,7 @@ suite_browser() {
   export CHROMIUM
   npm_packages "$root/tests/clients/js" || { record browser 0 1 0; return; }
   npm_packages "$root/tests/browser" || { record browser 0 1 0; return; }
+  example || { record browser 0 1 0; return; }
   node_tests browser 600 tests/browser/*.test.*js
 }
 
@@ -272,10 +306,10 @@ suite_interop() {
 }
 
 suites=("$@")
-if [ $# -eq 0 ]; then suites=(rust conformance js python typescript browser interop); fi
+if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client browser interop); fi
 for suite in "${suites[@]}"; do
   if ! declare -F "suite_$suite" >/dev/null; then
-    say "there is no suite \`$suite\`: rust conformance js python typescript browser interop"
+    say "there is no suite \`$suite\`: rust conformance js python typescript python_client browser interop"
     exit 2
   fi
 done

@@ -38,6 +38,8 @@ pub struct Config {
     pub log: Log,
     /// Who may enter.
     pub auth: crate::auth::Config,
+    /// How much somebody may take.
+    pub limit: crate::limit::Config,
     /// The listener and its connections.
     pub wire: crate::wire::Config,
     /// Logs and receipts.
@@ -134,7 +136,8 @@ impl Config {
                         `auth.jwt.public_key_file` and `auth.jwt.jwks_url`";
             add(&["auth", "jwt", second], what.to_owned());
         }
-        if self.auth.revocations_max > self.store.log_events_max / 2 {
+        let has_tokens = self.auth.mode != Mode::None;
+        if has_tokens && self.auth.revocations_max > self.store.log_events_max / 2 {
             let what = format!(
                 "revocations are kept in a topic of at most `store.log_events_max` ({}) events, \
                  half of which may hold at a time",
@@ -144,6 +147,11 @@ impl Config {
         }
         if let Err(what) = crate::auth::Origins::new(&self.face.http.cors_origins) {
             add(&["face", "http", "cors_origins"], what.to_string());
+        }
+        if let Err(what) =
+            crate::limit::Limits::new(self.limit.clone(), crate::limit::Metrics::default())
+        {
+            add(&["limit", "trusted_proxies"], what.to_string());
         }
         if let Err(what) = self.log.directives() {
             add(&["log", "filter"], what);

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
@@ -32,6 +33,7 @@ pub struct Gateway {
     drain: Drain,
     drain_config: crate::drain::Config,
     socketio: SocketIo,
+    http: http::Metrics,
     store_promise: String,
 }
 
@@ -88,7 +90,7 @@ impl Gateway {
             config.face.http.clone(),
             hub.clone(),
             drain.clone(),
-            http_metrics,
+            http_metrics.clone(),
             Arc::new(registry),
         );
         let desk = Desk {
@@ -129,6 +131,7 @@ impl Gateway {
             drain,
             drain_config: config.drain.clone(),
             socketio,
+            http: http_metrics,
             store_promise,
         })
     }
@@ -148,17 +151,31 @@ impl Gateway {
         &self.store_promise
     }
 
+    /// How many clients there are that a drain closes in turn.
+    fn clients(&self) -> usize {
+        self.socketio.sessions() + self.http.streams()
+    }
+
     /// Finishes: no new clients, those that are there are closed in a way that makes clients
     /// come back, tasks end. Bounded by `drain.limit`. Returns how many tasks had not ended.
     pub async fn drain(self) -> usize {
         let config = &self.drain_config;
-        self.drain.begin();
-        self.socketio
-            .let_polls_go(config.polling_grace.min(config.limit / 4))
-            .await;
-        self.drain.close_doors();
-        self.socketio.close(config.limit / 4).await;
-        self.drain.finished(config.limit / 2).await
+        let end = Instant::now() + config.limit;
+        self.drain.begin_in_turn(config.gap(self.clients()));
+        let orderly = async {
+            self.socketio
+                .leave(config.grace.min(config.limit / 4))
+                .await;
+            self.drain.close_doors();
+            self.socketio.close().await;
+            self.drain.finished(config.limit).await;
+        };
+        // The rest is for those that waited for somebody else, and are told to wait no longer.
+        if timeout_at(end - config.limit / 10, orderly).await.is_err() {
+            self.drain.close_doors();
+            self.drain.give_up();
+        }
+        self.drain.finished(end - Instant::now()).await
     }
 }
 

@@ -4,7 +4,7 @@
 //! floor above writes and every node follows; so they are as durable, and known to as many nodes,
 //! as events are.
 //!
-//! [`REVOCATIONS`]: crate::auth::REVOCATIONS
+//! [`REVOCATIONS`]: crate::topic::REVOCATIONS
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

@@ -1,11 +1,7 @@
 //! Rights: the one function that decides.
 
 use crate::auth::{Principal, Role};
-use crate::topic::{Kind, TopicName};
-
-/// The topic in which the gateway notes revocations. Administrators may read it; it is written by
-/// the gateway alone.
-pub const REVOCATIONS: &str = "system:revocations";
+use crate::topic::{Kind, REVOCATIONS, TopicName};
 
 /// What somebody wants to do to a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -105,6 +105,7 @@ mod tests {
             class: Class::State,
             key: Some("a\"\n".into()),
             attempt: std::num::NonZeroU32::new(2),
+            owner: None,
             payload: Payload::Binary("hi".into()),
         };
         let mut out = Vec::new();

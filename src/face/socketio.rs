@@ -11,6 +11,7 @@ mod config;
 mod delivery;
 mod encode;
 mod frames;
+mod leaving;
 mod link;
 mod messages;
 mod namespaces;
@@ -131,27 +132,22 @@ impl SocketIo {
             .sum()
     }
 
-    /// Lets polling clients fetch what is due to them and go; at most `grace`. The drain has begun,
-    /// so nobody new comes.
-    pub async fn let_polls_go(&self, grace: Duration) {
-        let gone = async {
-            tokio::join!(self.plain.let_polls_go(), self.msgpack.let_polls_go());
-        };
-        if tokio::time::timeout(grace, gone).await.is_err() {
-            tracing::warn!("some polling clients did not fetch what was due to them in time");
-        }
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.plain.sessions().len() + self.msgpack.sessions().len()
     }
 
-    /// Closes all connections in a way that makes clients come back; at most `limit`. The doors are
-    /// closed, so a client that comes back finds another node, or this one anew.
-    pub async fn close(&self, limit: Duration) {
-        self.plain.deliver_all();
-        self.msgpack.deliver_all();
+    /// Closes all connections in a way that makes clients come back, each when its turn comes. Those
+    /// that are busy are waited for, at most `grace`. The drain has begun, so nobody new comes.
+    pub async fn leave(&self, grace: Duration) {
+        let sessions = [self.plain.sessions(), self.msgpack.sessions()];
+        leaving::leave(&sessions, self.plain.drain(), grace).await;
+    }
+
+    /// Ends what is left at once.
+    pub async fn close(&self) {
         let [plain, msgpack] = &self.handles;
-        let closed = async { tokio::join!(plain.close(), msgpack.close()) };
-        if tokio::time::timeout(limit, closed).await.is_err() {
-            tracing::warn!("not all Socket.IO connections could be closed in time");
-        }
+        tokio::join!(plain.close(), msgpack.close());
     }
 }
 

@@ -63,6 +63,7 @@ mod tests {
             class: Class::State,
             key: None,
             attempt: None,
+            owner: None,
             payload,
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hub::cap::RateCaps;
 use crate::hub::lane;
 use crate::quantity::ByteSize;
 use crate::topic::{Bounds, Classes};
@@ -42,6 +43,8 @@ pub struct Config {
     pub sweep_interval: Duration,
     /// What subscribers that are behind get.
     pub lanes: lane::Config,
+    /// Most states a second of each (name, key) that subscribers are sent, by event name.
+    pub rate_caps: RateCaps,
     /// The class of each event name; names that are not listed are facts.
     pub classes: Classes,
 }

@@ -45,7 +45,8 @@ impl Hub {
     pub(crate) fn fan_out(&self, topic: &Arc<Topic>) {
         {
             let mut state = topic.peek();
-            if state.is_pumping || state.seats.len() == 0 {
+            let is_held = state.visible() < state.ring.head();
+            if state.is_pumping || is_held || state.seats.len() == 0 {
                 return;
             }
             state.is_pumping = true;

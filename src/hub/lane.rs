@@ -112,6 +112,9 @@ impl Lane {
             if self.pace == Pace::Behind {
                 topic.lock().leave_out(self.live_after, out);
             }
+            if topic.has_caps {
+                out.retain(|entry| !entry.is_withheld() || entry.event.seq <= self.live_after);
+            }
             if !out.is_empty() {
                 return Read::Entries;
             }

@@ -87,7 +87,7 @@ impl Hub {
             claim,
             keyed,
         } = work;
-        let event = self.numbered(&state, draft);
+        let event = self.numbered(&mut state, draft);
         if event.topic.kind() == Kind::Job {
             let step = Step::of(&event.name, event.class);
             state.stage = state.stage.moved(step, event.attempt);
@@ -99,6 +99,7 @@ impl Hub {
                 state.tail = event.seq;
             } else {
                 state.stage = state.fold.stage();
+                state.claimed_for = None;
             }
             drop(state);
             return Submitted::Settled(shown.map(|()| {
@@ -147,7 +148,11 @@ impl Hub {
         Submitted::Sent(settled)
     }
 
-    fn numbered(&self, state: &State, draft: Draft) -> Arc<Event> {
+    fn numbered(&self, state: &mut State, mut draft: Draft) -> Arc<Event> {
+        // Every event says it, since the log may drop the one that said it first.
+        let known = state.fold.owner().or(state.claimed_for.as_ref());
+        draft.owner = known.cloned().or(draft.owner);
+        state.claimed_for.clone_from(&draft.owner);
         let class = draft
             .class
             .unwrap_or_else(|| self.0.config.classes.of(draft.name()));
@@ -188,6 +193,7 @@ impl Hub {
                     state.generation += 1;
                     state.tail = state.ring.head();
                     state.stage = state.fold.stage();
+                    state.claimed_for = None;
                     result.map(|_| ())
                 }
                 _ => result.map(|_| ()),
@@ -218,6 +224,9 @@ impl Hub {
             self.see_to_job(topic, event);
         }
         self.fan_out(topic);
+        if topic.has_caps {
+            self.release_in_time(topic);
+        }
     }
 }
 
@@ -227,6 +236,9 @@ impl State {
         self.log.append(event, offset)?;
         self.fold.apply(event);
         self.ring.push(Arc::clone(event));
+        if let Some(held) = &mut self.held {
+            held.take(event, &self.ring);
+        }
         self.touched_ms = event.timestamp_ms;
         Ok(())
     }

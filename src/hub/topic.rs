@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::hub::Config;
+use crate::hub::cap::Held;
 use crate::hub::fanout::{Description, Subscriber};
 use crate::hub::lane;
 use crate::hub::seats::Seats;
@@ -24,6 +25,8 @@ const LOG_PAGE: usize = 64;
 pub struct Topic {
     name: TopicName,
     state: Mutex<State>,
+    /// Whether states of some names are held for a while.
+    pub(crate) has_caps: bool,
     /// Told whenever a question was asked or ended, or a job is to stop.
     pub(crate) clarified: Notify,
 }
@@ -44,9 +47,12 @@ pub(crate) struct State {
     pub(crate) is_lease_watched: bool,
     pub(crate) ring: Ring,
     pub(crate) fold: Fold,
+    pub(crate) held: Option<Box<Held>>,
     pub(crate) log: Log,
     pub(crate) seats: Seats,
     pub(crate) touched_ms: i64,
+    /// The owner that an event on its way has claimed the topic for.
+    pub(crate) claimed_for: Option<Arc<str>>,
     /// Whether a pump is walking the seats.
     pub(crate) is_pumping: bool,
     /// Set when the topic left the map: whoever still holds it must look it up again.
@@ -117,6 +123,7 @@ impl Topic {
         Self {
             name,
             state,
+            has_caps: !config.rate_caps.is_empty(),
             clarified: Notify::new(),
         }
     }
@@ -129,6 +136,11 @@ impl Topic {
     /// The place of the newest event.
     pub fn head(&self) -> Cursor {
         self.peek().head()
+    }
+
+    /// The user whose topic it is, once an event has said so.
+    pub fn owner(&self) -> Option<Arc<str>> {
+        self.lock().fold.owner().cloned()
     }
 
     /// How many subscribers it has on this node.
@@ -165,6 +177,8 @@ impl Topic {
         if cursor.epoch != state.epoch || cursor.seq > state.ring.head() {
             return Read::Gap;
         }
+        let before_held = state.visible().0.saturating_sub(cursor.seq.0);
+        let max = max.min(usize::try_from(before_held).unwrap_or(max));
         if state.ring.after(cursor.seq, max, out) == Slice::Here {
             return Read::Entries;
         }
@@ -324,7 +338,8 @@ impl Topic {
             Status::Completed | Status::Failed => config.ended_age_max,
         };
         let age_ms = u128::try_from(now_ms - state.touched_ms).unwrap_or(0);
-        state.seats.len() == 0 && age_ms > age_max.as_millis()
+        let is_kept = self.name.as_str() == topic::REVOCATIONS;
+        !is_kept && state.seats.len() == 0 && age_ms > age_max.as_millis()
     }
 
     /// Marks the topic as out of the map if it holds no event and has no subscriber.
@@ -360,9 +375,17 @@ impl State {
             is_lease_watched: false,
             ring: Ring::new(head, bounds.ring_events_max, bounds.ring_bytes_max),
             fold: Fold::new(bounds.fold),
+            held: (!config.rate_caps.is_empty()).then(|| {
+                Box::new(Held::new(
+                    &config.rate_caps,
+                    head,
+                    bounds.ring_events_max / 2,
+                ))
+            }),
             log,
             seats: Seats::default(),
             touched_ms,
+            claimed_for: None,
             is_pumping: false,
             is_retired: false,
             bounds,
@@ -376,12 +399,16 @@ impl State {
         self.generation += 1;
         self.claims.clear();
         self.stage = Stage::default();
+        self.claimed_for = None;
         self.ring = Ring::new(
             Seq::ZERO,
             self.bounds.ring_events_max,
             self.bounds.ring_bytes_max,
         );
         self.fold = Fold::new(self.bounds.fold);
+        if let Some(held) = &mut self.held {
+            held.renew();
+        }
         self.log = self.log.anew();
         self.touched_ms = jiff::Timestamp::now().as_millisecond();
     }

@@ -34,6 +34,7 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use self::shelf::Shelf;
+use self::writer::Writer;
 use crate::store::condition::Condition;
 use crate::store::memory::Bounds;
 use crate::store::{Config, Error, Fingerprint, Given, Metrics, OpenError};
@@ -153,15 +154,15 @@ impl Room {
 impl Sqlite {
     /// Opens the file of a directory, makes it if there is none, and starts the writer.
     pub(crate) fn open(dir: &Path, config: &Config, metrics: &Metrics) -> Result<Self, OpenError> {
-        let opened = file::open(dir, &config.sqlite)?;
+        let (opened, lock) = file::open(dir, &config.sqlite)?;
         let unusable = |why: String| OpenError::Unusable {
             path: dir.display().to_string(),
             why,
         };
         let shelf = Arc::new(Shelf::new(dir, opened.readers, metrics.clone()));
-        let writer =
-            writer::Writer::new(opened.connection, &opened.found, config, Arc::clone(&shelf))
-                .map_err(|error| unusable(error.to_string()))?;
+        let heads = opened.found.iter().cloned().collect();
+        let known = (heads, opened.ends);
+        let writer = Writer::new(opened.connection, known, config, Arc::clone(&shelf));
         let (queue, jobs) = mpsc::channel(config.sqlite.queue_events_max.max(1));
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -177,7 +178,7 @@ impl Sqlite {
             queue_units_max,
             found: Mutex::new(opened.found),
             writer: Some(thread),
-            _lock: opened.lock,
+            _lock: lock,
         })))
     }
 

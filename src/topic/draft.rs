@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -11,6 +12,9 @@ use crate::topic::{Class, Epoch, Event, EventName, Kind, Payload, PayloadError, 
 
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 128;
+
+/// Longest owner, in bytes.
+const OWNER_BYTES_MAX: usize = 255;
 
 /// The event name that asks a question.
 const CLARIFICATION: &str = "clarification";
@@ -24,6 +28,7 @@ pub struct Draft {
     pub(crate) class: Option<Class>,
     pub(crate) key: Option<Box<str>>,
     pub(crate) attempt: Option<NonZeroU32>,
+    pub(crate) owner: Option<Arc<str>>,
 }
 
 /// Why a draft is refused.
@@ -45,6 +50,9 @@ pub enum DraftError {
     /// The key is too long.
     #[error("the key has {0} bytes: at most 128 are allowed")]
     Key(usize),
+    /// The owner is no user.
+    #[error("`owner` has 1 to 255 bytes and no control characters: the `sub` of a user's token")]
+    Owner,
     /// A question must be an object.
     #[error("the payload of a `clarification` must be an object with a `question`")]
     Question,
@@ -81,6 +89,7 @@ impl Draft {
             class: None,
             key: None,
             attempt: None,
+            owner: None,
         })
     }
 
@@ -99,6 +108,7 @@ impl Draft {
             class: None,
             key: None,
             attempt: None,
+            owner: None,
         })
     }
 
@@ -114,6 +124,21 @@ impl Draft {
     pub const fn with_attempt(mut self, attempt: Option<NonZeroU32>) -> Self {
         self.attempt = attempt;
         self
+    }
+
+    /// Says whose topic it goes to. Only the first that says so counts.
+    ///
+    /// # Errors
+    /// When the user is no text of 1 to 255 bytes without control characters.
+    pub fn with_owner(mut self, owner: Option<&str>) -> Result<Self, DraftError> {
+        let is_user = |owner: &str| {
+            (1..=OWNER_BYTES_MAX).contains(&owner.len()) && !owner.chars().any(char::is_control)
+        };
+        if owner.is_some_and(|owner| !is_user(owner)) {
+            return Err(DraftError::Owner);
+        }
+        self.owner = owner.map(Into::into);
+        Ok(self)
     }
 
     /// Sets the key within the name.
@@ -187,6 +212,7 @@ impl Draft {
             class,
             key: self.key,
             attempt: self.attempt,
+            owner: self.owner,
             payload,
         }
     }

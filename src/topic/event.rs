@@ -123,6 +123,8 @@ pub struct Event {
     pub key: Option<Box<str>>,
     /// Which attempt of a job it is of, from 1, if the producer said.
     pub attempt: Option<NonZeroU32>,
+    /// The user whose topic it is, once an event has said so.
+    pub owner: Option<Arc<str>>,
     /// The payload, `_seq` and `_epoch` included.
     pub payload: Payload,
 }

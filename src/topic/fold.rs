@@ -123,6 +123,7 @@ pub struct Fold {
     terminals: Option<(Seq, Seq)>,
     /// Of a topic of kind job, once one of its events is a step.
     job: Option<Box<Job>>,
+    owner: Option<Arc<str>>,
 }
 
 impl Fold {
@@ -136,11 +137,20 @@ impl Fold {
             terminal: None,
             terminals: None,
             job: None,
+            owner: None,
         }
+    }
+
+    /// The user whose topic it is, once an event has said so.
+    pub const fn owner(&self) -> Option<&Arc<str>> {
+        self.owner.as_ref()
     }
 
     /// Takes in the next event. At a bound the oldest of its sort makes room.
     pub fn apply(&mut self, event: &Arc<Event>) {
+        if self.owner.is_none() {
+            self.owner.clone_from(&event.owner);
+        }
         if event.topic.kind() == Kind::Session
             && event.name.as_str() == "clarification"
             && self.ask_or_answer(event)

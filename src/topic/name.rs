@@ -6,6 +6,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The topic in which the gateway notes revocations. It is kept however old it is; administrators
+/// may read it, and the gateway alone writes it.
+pub const REVOCATIONS: &str = "system:revocations";
+
 /// Longest id of a topic, in bytes.
 const ID_BYTES_MAX: usize = 128;
 

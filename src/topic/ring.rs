@@ -1,6 +1,7 @@
 //! The ring: the newest events of a topic in memory, each with its wire forms built at most once.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ pub struct Entry {
     /// The event.
     pub event: Arc<Event>,
     forms: [OnceLock<Bytes>; FORMS],
+    is_withheld: AtomicBool,
 }
 
 impl Entry {
@@ -24,7 +26,13 @@ impl Entry {
         Self {
             event,
             forms: [const { OnceLock::new() }; FORMS],
+            is_withheld: AtomicBool::new(false),
         }
+    }
+
+    /// Whether live readers are not sent it, since a newer one took its place.
+    pub fn is_withheld(&self) -> bool {
+        self.is_withheld.load(Ordering::Relaxed)
     }
 
     /// The frame of a form; built by the first that asks and shared by all others.
@@ -98,6 +106,15 @@ impl Ring {
         }
     }
 
+    /// Notes that live readers are not to be sent an event, if it is still here.
+    pub fn withhold(&self, seq: Seq) {
+        let behind = usize::try_from(self.head.0.saturating_sub(seq.0)).unwrap_or(usize::MAX);
+        let at = self.entries.len().checked_sub(behind.saturating_add(1));
+        if let Some(entry) = at.and_then(|at| self.entries.get(at)) {
+            entry.is_withheld.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Puts up to `max` entries after `seq` into `out`, in order. A cursor at or ahead of the head
     /// gets nothing.
     pub fn after(&self, seq: Seq, max: usize, out: &mut Vec<Arc<Entry>>) -> Slice {
@@ -132,6 +149,7 @@ mod tests {
             class: Class::State,
             key: None,
             attempt: None,
+            owner: None,
             payload: Payload::Value(vec![b'1'; bytes].into()),
         })
     }

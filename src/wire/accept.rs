@@ -188,7 +188,10 @@ where
         ended = connection.as_mut() => ended,
         () = drain.doors_closed() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                () = drain.gave_up() => return,
+            }
         }
     };
     if let Err(error) = ended {

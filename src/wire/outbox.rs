@@ -191,6 +191,11 @@ impl Outbox {
         }
     }
 
+    /// Has the stream looked at again, although nothing came and nothing left.
+    pub fn wake_reader(&self) {
+        self.reader.wake();
+    }
+
     /// Whether anything waits to be written.
     pub fn is_behind(&self) -> bool {
         !self.lock().waiting.is_empty()
@@ -290,8 +295,8 @@ struct Watched {
 }
 
 impl Outboxes {
-    /// A watch that ends connections which take nothing for `stall_max`. It runs until the drain
-    /// begins; after that, connections are bounded by the drain itself.
+    /// A watch that ends connections which take too little for `stall_max`. It runs until the doors
+    /// close; after that, connections are bounded by the drain itself.
     pub fn watch(stall_max: Duration, drain: &Drain, registry: &mut Registry) -> Self {
         let stalled = Counter::default();
         registry.register(
@@ -312,7 +317,7 @@ impl Outboxes {
             loop {
                 tokio::select! {
                     _ = tick.tick() => watched.sweep(),
-                    () = until.begun() => return,
+                    () = until.doors_closed() => return,
                 }
             }
         });

@@ -210,10 +210,14 @@ impl<F: Filter> Drop for Stream<F> {
             return;
         }
         let (outbox, limit) = (Arc::clone(&self.outbox), self.config.linger_max);
+        let drain = self.drain.clone();
         self.drain.spawn(async move {
             let rest = std::future::poll_fn(|cx| outbox.poll_drain(cx));
             // Whether it left in time or not, the socket closes here.
-            let _ = tokio::time::timeout(limit, rest).await;
+            tokio::select! {
+                _ = tokio::time::timeout(limit, rest) => {}
+                () = drain.gave_up() => {}
+            }
         });
     }
 }

@@ -206,7 +206,7 @@ export interface Problem {
   status: number;
   /** What is wrong in this very case, and what to do. */
   detail: string;
-  code: "not_json" | "body_unreadable" | "body_too_slow" | "path_unknown" | "topic_unknown" | "clarification_unknown" | "method_not_allowed" | "not_acceptable" | "idempotency_key_in_flight" | "clarification_known" | "clarification_answered" | "clarification_expired" | "gap" | "body_too_large" | "payload_too_large" | "batch_too_long" | "media_type" | "shape" | "query_invalid" | "topic_invalid" | "event_name_invalid" | "payload_invalid" | "cursor_invalid" | "idempotency_key_invalid" | "idempotency_key_reused" | "clarification_invalid" | "answer_invalid" | "cloud_event_invalid" | "internal" | "draining" | "topics_full" | "topic_full" | "store_full";
+  code: "not_json" | "body_unreadable" | "body_too_slow" | "path_unknown" | "topic_unknown" | "clarification_unknown" | "method_not_allowed" | "not_acceptable" | "upgrade_required" | "job_unknown" | "job_state" | "idempotency_key_in_flight" | "clarification_known" | "clarification_answered" | "clarification_expired" | "gap" | "body_too_large" | "payload_too_large" | "batch_too_long" | "media_type" | "shape" | "query_invalid" | "topic_invalid" | "event_name_invalid" | "payload_invalid" | "cursor_invalid" | "idempotency_key_invalid" | "idempotency_key_reused" | "clarification_invalid" | "answer_invalid" | "cloud_event_invalid" | "internal" | "draining" | "topics_full" | "topic_full" | "store_full";
   request_id: string;
 }
 
@@ -219,6 +219,57 @@ export type Gap = Problem & {
   /** The oldest place that can still be read from. */
   oldest?: string | undefined;
 };
+
+export type JobStatus = "pending" | "queued" | "in_progress" | "completed" | "failed" | "cancelled";
+
+export interface Job {
+  id: string;
+  name: string | null;
+  type: string | null;
+  status: JobStatus;
+  /** In percent. */
+  progress: number;
+  message: string | null;
+  /** What it was created with, under what its newest event said; `cancelling: true` while somebody wants it to be given up. */
+  metadata: Record<string, unknown>;
+  attempt: number;
+  created_at: string;
+  updated_at: string;
+}
+
+export interface JobPage {
+  jobs: Array<Job>;
+  /** What to ask for `after` next, if more follows. */
+  next: string | null;
+}
+
+export interface NewJob {
+  /** Made up if there is none. */
+  id?: string | undefined;
+  name?: string | undefined;
+  type?: string | undefined;
+  message?: string | undefined;
+  metadata?: Record<string, unknown> | undefined;
+  /** How long its worker may be silent, 100ms to 30d. Any event or heartbeat renews it, from the creation on; when it runs out the job becomes `failed` with `worker_lost`. */
+  lease?: string | undefined;
+}
+
+export interface JobUpdate {
+  message?: string | undefined;
+  metadata?: Record<string, unknown> | undefined;
+  progress?: number | undefined;
+  /** Which attempt the worker is at: another than the job's is 409. */
+  attempt?: number | undefined;
+  /** A new lease. */
+  lease?: string | undefined;
+}
+
+export interface CancelRequest {
+  id: string;
+  cancelling: true;
+  reason: string | null;
+  requested_at: string;
+}
 
 /** Sent first. */
 export interface ConnectedPayload {

@@ -18,7 +18,7 @@ impl Client {
         transport: Transport,
         session: &str,
     ) -> anyhow::Result<Self> {
-        let door = Door::new(gateway.clone(), Recovery::Off);
+        let door = Door::new(gateway.clone(), Recovery::Stock);
         let mut line = Line::open(&door, transport).await?;
         line.send("40".to_owned()).await?;
         let mut client = Self { line };

@@ -65,6 +65,11 @@ impl Metrics {
             .inc();
     }
 
+    /// How many streams are open.
+    pub fn streams(&self) -> usize {
+        usize::try_from(self.streams.get()).unwrap_or(0)
+    }
+
     /// Counts a stream for as long as the guard lives.
     pub(crate) fn stream_opened(&self) -> OpenStream {
         self.streams.inc();

@@ -138,7 +138,7 @@ impl From<DraftError> for Refusal {
     fn from(error: DraftError) -> Self {
         let code = match error {
             DraftError::Payload(_) | DraftError::Contradiction { .. } => Code::PayloadInvalid,
-            DraftError::Key(_) => Code::Shape,
+            DraftError::Key(_) | DraftError::Owner => Code::Shape,
             DraftError::Question => Code::ClarificationInvalid,
         };
         Self::new(code, error.to_string())

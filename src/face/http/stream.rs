@@ -2,7 +2,7 @@
 //!
 //! A stream pulls: the next piece is made when the connection wants it, so a slow reader holds a
 //! cursor and at most one piece, and costs nobody else. What has gathered meanwhile goes into one
-//! piece. A stream ends when the gateway drains, after what was published before; its reader comes
+//! piece. A stream ends when a drain comes to it, after what was published before; its reader comes
 //! back with its cursor.
 
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream};
 
-use crate::drain::Drain;
+use crate::drain::{Drain, Turn};
 use crate::face::envelope::{self, Telling};
 use crate::face::http;
 use crate::face::http::metrics::OpenStream;
@@ -42,6 +42,8 @@ struct Open {
     topic: TopicName,
     keepalive_interval: Duration,
     drain: Drain,
+    /// When the drain ends it.
+    turn: Turn,
     /// What is sent at once, before any event.
     opening: Option<Vec<u8>>,
     _counted: OpenStream,
@@ -74,6 +76,7 @@ pub(crate) fn open(
         topic,
         keepalive_interval: state.config().keepalive_interval,
         drain: state.drain().clone(),
+        turn: Turn::default(),
         opening: form.opening(state.config().sse_retry),
         _counted: state.metrics().stream_opened(),
     };
@@ -101,12 +104,14 @@ impl Open {
         if let Some(opening) = self.opening.take() {
             return Some(opening.into());
         }
-        let drain = self.drain.clone();
+        if self.drain.are_doors_closed() {
+            return None;
+        }
         let item = tokio::select! {
             biased;
             item = self.feed.next() => item,
-            // What was published before the drain may be there although nobody was woken yet.
-            () = drain.begun() => self.feed.next().now_or_never()?,
+            // What was published before may be there although nobody was woken yet.
+            () = self.turn.comes(&self.drain) => self.feed.next().now_or_never()?,
             () = tokio::time::sleep(self.keepalive_interval) => {
                 return Some(Bytes::from_static(self.form.keep_alive()));
             }

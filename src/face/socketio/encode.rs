@@ -264,6 +264,7 @@ mod tests {
             class: Class::State,
             key: None,
             attempt: None,
+            owner: None,
             payload,
         }))
     }

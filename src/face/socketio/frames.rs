@@ -1,6 +1,7 @@
 //! The filter on a websocket under the engine: a link sees the frames that pass.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::face::socketio::link::{Exit, FirstPing, Link};
 use crate::face::socketio::packets::Judgement;
@@ -60,6 +61,10 @@ impl Filter for Frames {
     }
 
     fn feed(&mut self) -> Option<u8> {
+        if self.link.is_dismissed.swap(false, Ordering::Relaxed) {
+            // The engine ends the session as if the client had left: after what it has queued.
+            return Some(b'1');
+        }
         if !self.is_watching {
             return None;
         }

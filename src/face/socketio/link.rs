@@ -6,6 +6,7 @@
 //! order: link, then topic; link, then outbox.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use base64::Engine as _;
@@ -41,6 +42,8 @@ pub(crate) struct Link {
     pub(crate) news: Notify,
     /// Told when a switch to websocket has succeeded or failed.
     pub(crate) decided: Notify,
+    /// The engine is to hear that the client of this websocket leaves.
+    pub(crate) is_dismissed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -205,6 +208,7 @@ impl Link {
             sid: OnceLock::new(),
             news: Notify::new(),
             decided: Notify::new(),
+            is_dismissed: AtomicBool::new(false),
             state: Mutex::new(State {
                 id: ConnectionId::new(),
                 exit: Exit::Polling,
@@ -296,16 +300,10 @@ impl Link {
         state.id.clone()
     }
 
-    /// Lets a polling client go, after it has fetched what is due to it.
-    pub(crate) fn say_goodbye(&self) {
-        let mut state = self.lock();
-        state.is_leaving = true;
-        self.news.notify_one();
-    }
-
-    /// Whether it is on polling.
-    pub(crate) fn is_polling(&self) -> bool {
-        matches!(self.lock().exit, Exit::Polling)
+    /// Whether it is python-engineio on polling. It stays away after a close packet, and comes back
+    /// after a poll that failed.
+    pub(crate) const fn is_pythons(&self) -> bool {
+        self.poll_packets_max < usize::MAX
     }
 
     /// Ends the connection from our side: a websocket's engine notices by its socket, a polling

@@ -80,7 +80,9 @@ impl<E: Engine> Shim<E> {
                 let pong = lean(Method::POST, uri, &link, Full::new(pong(link.dialect)));
                 self.0.engine.answer(pong).await;
             }
-            if due.is_doomed {
+            if due.is_doomed && packets.is_empty() && link.is_pythons() {
+                return Err(Refusal::SessionUnknown);
+            } else if due.is_doomed {
                 // The guard, which stays armed, ends the session.
                 packets.push(Bytes::from_static(CLOSE));
             } else if packets.is_empty() && due.must_answer {
@@ -110,8 +112,7 @@ impl<E: Engine> Shim<E> {
         let mut is_level = packets.is_empty();
         if state.stage == Stage::Open && is_polling {
             // What does not fit into small bodies waits: then one batch is enough.
-            let is_small = link.poll_packets_max < usize::MAX;
-            let bytes_max = if is_small {
+            let bytes_max = if link.is_pythons() {
                 1
             } else {
                 self.0.settings.payload_bytes_max

@@ -57,6 +57,11 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
+    /// Whether nothing waits, and nothing is being served.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.is_served
+    }
+
     /// Forgets what waits: the connection is gone. (Each request holds its socket.)
     pub(crate) fn clear(&mut self) {
         self.waiting = VecDeque::new();

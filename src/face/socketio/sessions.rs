@@ -80,37 +80,27 @@ impl Sessions {
         self.gone.notify_waiters();
     }
 
-    /// Lets polling clients go, each after it has fetched what is due to it. Returns when all are
-    /// gone.
-    pub(crate) async fn let_polls_go(&self) {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        let links = self.links.read().expect("no holder of the sessions panics");
+        links.len()
+    }
+
+    /// Resolves when all are gone.
+    pub(crate) async fn all_gone(&self) {
         loop {
             let gone = self.gone.notified();
             tokio::pin!(gone);
             gone.as_mut().enable();
-            let polling: Vec<_> = self
-                .all()
-                .into_iter()
-                .filter(|link| link.is_polling())
-                .collect();
-            if polling.is_empty() {
+            if self.len() == 0 {
                 return;
-            }
-            for link in polling {
-                link.say_goodbye();
             }
             gone.await;
         }
     }
 
-    /// Sends to everybody what is due, as far as their sockets take it: nothing follows a close.
-    pub(crate) fn deliver_all(&self) {
-        for link in self.all() {
-            let mut state = link.lock();
-            link.deliver(&mut state);
-        }
-    }
-
-    fn all(&self) -> Vec<Arc<Link>> {
+    /// All of them that live.
+    pub(crate) fn all(&self) -> Vec<Arc<Link>> {
         let links = self.links.read().expect("no holder of the sessions panics");
         links.values().filter_map(WeakLink::upgrade).collect()
     }

@@ -180,14 +180,14 @@ impl<E: Engine> Shim<E> {
         answered.unwrap_or_else(Refusal::response)
     }
 
-    /// Lets polling clients go, each after it has fetched what is due to it.
-    pub async fn let_polls_go(&self) {
-        self.0.sessions.let_polls_go().await;
+    /// Its sessions.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
     }
 
-    /// Sends to everybody what is due, as far as their sockets take it.
-    pub fn deliver_all(&self) {
-        self.0.sessions.deliver_all();
+    /// The drain of the process.
+    pub(crate) fn drain(&self) -> &Drain {
+        &self.0.wire.drain
     }
 
     fn dialect(&self, protocol: Protocol) -> Dialect {
@@ -251,7 +251,11 @@ impl<E: Engine> Shim<E> {
             // A session that has its websocket already gets no second one: it is closed at once.
             let Some(upgrading) = upgrading else { return };
             let limit = shim.0.settings.upgrade_timeout;
-            if let Some(raw) = upgrading.converse(raw, limit).await {
+            let conversed = tokio::select! {
+                raw = upgrading.converse(raw, limit) => raw,
+                () = shim.drain().gave_up() => None,
+            };
+            if let Some(raw) = conversed {
                 link.lock().probe = Probe::Repeated;
                 shim.hand_over(raw, &link, request);
             }

@@ -388,18 +388,20 @@ fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
             .subscriptions
             .iter()
             .position(|known| *known.topic() == wish.topic);
-        let left = found.map(|at| state.subscriptions.swap_remove(at));
         if let Some(resumable) = &mut state.resumable {
             resumable.unsubscribe(&wish.topic);
         }
-        let frame = messages::unsubscribed(&wish.session, &wish.topic, link.dialect);
-        state.direct.push_back(Direct::Frames(frame));
-        link.deliver(&mut state);
-        left
+        found.map(|at| state.subscriptions.swap_remove(at))
     };
+    // Its seat is free before the client is told so.
     if let Some(left) = left {
         left.end();
     }
+    link.answer(messages::unsubscribed(
+        &wish.session,
+        &wish.topic,
+        link.dialect,
+    ));
     json!({"ok": true, "topic": wish.topic})
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::rows::{self, Stored};
+use super::rows::{self, Ends, Stored};
 use super::{READERS, salvage, wal};
 use crate::store::OpenError;
 use crate::store::config::{Durability, Sqlite};
@@ -33,7 +33,7 @@ pub(super) struct Opened {
     pub(super) connection: Connection,
     pub(super) readers: [Connection; READERS],
     pub(super) found: Vec<(TopicName, Stored)>,
-    pub(super) lock: File,
+    pub(super) ends: Ends,
 }
 
 /// Why a file could not be opened as it is.
@@ -51,7 +51,8 @@ pub(super) fn path(dir: &Path) -> PathBuf {
 }
 
 /// Opens the file of a directory. A damaged one is copied, and what is whole is taken over.
-pub(super) fn open(dir: &Path, config: &Sqlite) -> Result<Opened, OpenError> {
+/// The lock on the directory is held for as long as the second is not dropped.
+pub(super) fn open(dir: &Path, config: &Sqlite) -> Result<(Opened, File), OpenError> {
     let unusable = |why: String| OpenError::Unusable {
         path: dir.display().to_string(),
         why,
@@ -67,7 +68,7 @@ pub(super) fn open(dir: &Path, config: &Sqlite) -> Result<Opened, OpenError> {
     } else {
         sound(&path, config)
     };
-    let (connection, found) = match known {
+    let opened = match known {
         Ok(opened) => opened,
         Err(Refusal::Refused(error)) => return Err(error),
         Err(Refusal::Damaged(why)) => {
@@ -88,16 +89,7 @@ pub(super) fn open(dir: &Path, config: &Sqlite) -> Result<Opened, OpenError> {
             }
         }
     };
-    let mut readers = Vec::with_capacity(READERS);
-    for _ in 0..READERS {
-        readers.push(reader(&path).map_err(|error| unusable(error.to_string()))?);
-    }
-    Ok(Opened {
-        connection,
-        readers: readers.try_into().expect("as many as asked for"),
-        found,
-        lock,
-    })
+    Ok((opened, lock))
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {
@@ -119,10 +111,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 }
 
 /// Opens a file and looks at everything that is small: the header, the size, the topics.
-pub(super) fn sound(
-    path: &Path,
-    config: &Sqlite,
-) -> Result<(Connection, Vec<(TopicName, Stored)>), Refusal> {
+pub(super) fn sound(path: &Path, config: &Sqlite) -> Result<Opened, Refusal> {
     let trouble = |error: rusqlite::Error| {
         if is_damage(&error) {
             Refusal::Damaged(error.to_string())
@@ -156,7 +145,17 @@ pub(super) fn sound(
     let Some(found) = found else {
         return Err(Refusal::Damaged("the row of a topic is damaged".to_owned()));
     };
-    Ok((connection, found))
+    let ends = Ends::read(&connection).map_err(trouble)?;
+    let mut readers = Vec::with_capacity(READERS);
+    for _ in 0..READERS {
+        readers.push(reader(path).map_err(trouble)?);
+    }
+    Ok(Opened {
+        connection,
+        readers: readers.try_into().expect("as many as asked for"),
+        found,
+        ends,
+    })
 }
 
 /// The settings of a connection that writes.
@@ -212,7 +211,7 @@ fn check_length(connection: &Connection, path: &Path) -> rusqlite::Result<()> {
 
 /// A connection that reads. It has the file open when this returns, so that it reads on even if
 /// the file is moved.
-pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
+fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;

@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::topic::{Class, Epoch, Event, Payload, Seq, TopicName};
 
+/// Set in the byte of the payload's kind when the event says whose topic it is.
+const OWNED: u8 = 0x80;
+
 /// The place of an event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -66,19 +69,22 @@ pub(super) fn encode(event: &Event) -> Vec<u8> {
     out.extend_from_slice(event.id.as_bytes());
     out.extend_from_slice(&event.timestamp_ms.to_le_bytes());
     out.push(class_number(event.class));
-    out.push(kind);
+    out.push(kind | if event.owner.is_some() { OWNED } else { 0 });
     let attempt = event.attempt.map_or(0, NonZeroU32::get);
     out.extend_from_slice(&attempt.to_le_bytes());
     push_text(&mut out, name);
     out.push(u8::from(event.key.is_some()));
     push_text(&mut out, event.key.as_deref().unwrap_or_default());
+    if let Some(owner) = &event.owner {
+        push_text(&mut out, owner);
+    }
     out.extend_from_slice(payload);
     out
 }
 
-/// The length, then the text; texts have at most 128 bytes.
+/// The length, then the text; texts have at most 255 bytes.
 fn push_text(out: &mut Vec<u8>, text: &str) {
-    out.push(u8::try_from(text.len()).expect("names and keys are short"));
+    out.push(u8::try_from(text.len()).expect("names, keys and owners are short"));
     out.extend_from_slice(text.as_bytes());
 }
 
@@ -99,8 +105,13 @@ pub(super) fn decode(place: &Place<'_>, bytes: &[u8]) -> Option<Arc<Event>> {
     let [has_key] = take(&mut rest)?;
     let key = take_text(&mut rest)?;
     let key = (has_key == 1).then(|| key.into());
+    let owner = if kind & OWNED == 0 {
+        None
+    } else {
+        Some(take_text(&mut rest)?.into())
+    };
     let payload = Bytes::copy_from_slice(rest);
-    let payload = match kind {
+    let payload = match kind & !OWNED {
         0 => Payload::Object(payload),
         1 => Payload::Value(payload),
         2 => Payload::Binary(payload),
@@ -116,6 +127,7 @@ pub(super) fn decode(place: &Place<'_>, bytes: &[u8]) -> Option<Arc<Event>> {
         class,
         key,
         attempt,
+        owner,
         payload,
     }))
 }
@@ -153,6 +165,7 @@ mod tests {
             key in proptest::option::of("[a-zé]{0,60}"),
             data in proptest::collection::vec(any::<u8>(), 0..80),
             attempt in 0_u32..4,
+            owner in proptest::option::of("[a-z|@]{1,255}"),
             timestamp_ms: i64,
         ) {
             let (topic, epoch) = ("session:a".parse().unwrap(), Epoch::new("e").unwrap());
@@ -167,6 +180,7 @@ mod tests {
                 class: Class::Terminal,
                 key: key.map(Into::into),
                 attempt: NonZeroU32::new(attempt),
+                owner: owner.map(Into::into),
                 payload: Payload::Binary(data.into()),
             };
             let record = encode(&event);

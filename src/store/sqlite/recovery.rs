@@ -134,17 +134,15 @@ impl Writer {
         }
         self.connection = Connection::open_in_memory().map_err(io::Error::other)?;
         salvage::put_in_place(&path)?;
-        let (connection, found) = file::sound(&path, &self.config)
+        let opened = file::sound(&path, &self.config)
             .map_err(|refusal| io::Error::other(refusal.to_string()))?;
-        for reader in &mut readers {
-            **reader = file::reader(&path).map_err(io::Error::other)?;
+        for (reader, opened) in readers.iter_mut().zip(opened.readers) {
+            **reader = opened;
         }
         drop(readers);
-        self.resumes
-            .recount(&connection)
-            .map_err(io::Error::other)?;
-        self.connection = connection;
-        self.heads = found.into_iter().collect();
+        self.connection = opened.connection;
+        self.heads = opened.found.into_iter().collect();
+        self.resumes.rebuilt(&opened.ends);
         self.rebuilds += 1;
         shelf.metrics.rebuilds.inc();
         shelf.rebuilt();

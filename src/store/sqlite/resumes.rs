@@ -6,6 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::record::sum_of;
+use super::rows::Ends;
 use crate::store::Metrics;
 
 /// Most rows that are deleted in one transaction.
@@ -23,27 +24,20 @@ pub(super) struct Resumes {
 }
 
 impl Resumes {
-    /// Counts what is there.
-    pub(super) fn new(connection: &Connection, max: usize) -> rusqlite::Result<Self> {
-        let newest: Option<i64> =
-            connection.query_row("SELECT max(number) FROM resumes", [], |row| row.get(0))?;
-        let next = newest.unwrap_or(0) + 1;
-        let mut resumes = Self {
+    pub(super) fn new(ends: &Ends, max: usize) -> Self {
+        let next = ends.resume + 1;
+        Self {
             first: next,
             next,
-            count: 0,
+            count: ends.resumes,
             max: i64::try_from(max).unwrap_or(i64::MAX),
             displaced: 0,
-        };
-        resumes.recount(connection)?;
-        Ok(resumes)
+        }
     }
 
-    /// Counts again: the file was rebuilt, and may hold fewer.
-    pub(super) fn recount(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let sql = "SELECT count(*) FROM resumes";
-        self.count = connection.query_row(sql, [], |row| row.get(0))?;
-        Ok(())
+    /// The file was rebuilt, and may hold fewer.
+    pub(super) const fn rebuilt(&mut self, ends: &Ends) {
+        self.count = ends.resumes;
     }
 
     /// Tells the counters what changed since it was `before`.

@@ -109,6 +109,36 @@ const fn status_number(status: Status) -> u8 {
     }
 }
 
+/// Where the tables end: the highest numbers that were given, and how many resumes there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub(super) offset: i64,
+    pub(super) topic: i64,
+    pub(super) receipt: i64,
+    pub(super) resume: i64,
+    pub(super) resumes: i64,
+}
+
+impl Ends {
+    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        let number = |sql: &str| {
+            conn.query_row(sql, [], |row| {
+                Ok(row.get::<_, Option<i64>>(0)?.unwrap_or(0))
+            })
+        };
+        let topic = number("SELECT max(id) FROM topics")?;
+        let kept = number("SELECT max(topic) FROM kept")?;
+        let last = number("SELECT max(last) FROM topics")?;
+        Ok(Self {
+            offset: number("SELECT max(offset) FROM events")?.max(last),
+            topic: topic.max(kept),
+            receipt: number("SELECT max(number) FROM receipts")?,
+            resume: number("SELECT max(number) FROM resumes")?,
+            resumes: number("SELECT count(*) FROM resumes")?,
+        })
+    }
+}
+
 /// All topics; nothing for those whose row is damaged.
 pub(super) fn topics(conn: &Connection) -> rusqlite::Result<Vec<Option<(TopicName, Stored)>>> {
     let mut statement = conn.prepare(

@@ -14,7 +14,7 @@ use super::changes::{Changes, Next};
 use super::file;
 use super::recovery::Trouble;
 use super::resumes::Resumes;
-use super::rows::Stored;
+use super::rows::{Ends, Stored};
 use super::shelf::Shelf;
 use super::{Job, Queued};
 use crate::store::condition::Condition;
@@ -41,31 +41,21 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         connection: Connection,
-        found: &[(TopicName, Stored)],
+        (heads, ends): (HashMap<TopicName, Stored>, Ends),
         config: &Config,
         shelf: Arc<Shelf>,
-    ) -> rusqlite::Result<Self> {
-        let newest = |sql: &str| -> rusqlite::Result<i64> {
-            connection.query_row(sql, [], |row| {
-                Ok(row.get::<_, Option<i64>>(0)?.unwrap_or(0))
-            })
-        };
-        let rows = newest("SELECT max(offset) FROM events")?;
-        let last = found.iter().map(|(_, stored)| stored.last).max();
-        let topic = found.iter().map(|(_, stored)| stored.id).max();
-        let kept = newest("SELECT max(topic) FROM kept")?;
-        let next = Next {
-            offset: rows.max(last.unwrap_or(0)) + 1,
-            topic: topic.unwrap_or(0).max(kept) + 1,
-            receipt: newest("SELECT max(number) FROM receipts")? + 1,
-        };
-        let resumes = Resumes::new(&connection, config.resumes_max)?;
+    ) -> Self {
+        let resumes = Resumes::new(&ends, config.resumes_max);
         resumes.tell(&resumes, &shelf.metrics);
         shelf.metrics.is_writable.set(1);
         let writer = Self {
             connection,
-            heads: found.iter().cloned().collect(),
-            next,
+            heads,
+            next: Next {
+                offset: ends.offset + 1,
+                topic: ends.topic + 1,
+                receipt: ends.receipt + 1,
+            },
             config: config.sqlite.clone(),
             resumes,
             shelf,
@@ -73,7 +63,7 @@ impl Writer {
             trouble: None,
         };
         writer.measure();
-        Ok(writer)
+        writer
     }
 
     /// Does jobs until nobody can send one any more.

@@ -19,12 +19,12 @@ DEADLINE = 10.0
 
 
 class Gateway:
-    """A running gateway on a free port, with default settings unless `env` says otherwise."""
+    """A running gateway, on a free port if none is given, with default settings unless `env` says otherwise."""
 
-    def __init__(self, **env):
+    def __init__(self, port=0, **env):
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("TIDINGS__") and key != "PORT"}
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--listen", "127.0.0.1:0"],
+            [BINARY, "serve", "--listen", f"127.0.0.1:{port}"],
             env=inherited | env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,0 +1,58 @@
+"""A thread with an event loop, for code without asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def _forget() -> None:
+    """A forked process has the loop, but not the thread that ran it."""
+    global _lock, _loop
+    _lock, _loop = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def loop() -> asyncio.AbstractEventLoop:
+    """The loop of this process, which its own thread runs until the process ends."""
+    global _loop
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="tidings", daemon=True).start()
+        return _loop
+
+
+def start(coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    """Runs a coroutine there."""
+    return asyncio.run_coroutine_threadsafe(coroutine, loop())
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine there and waits for it. Whoever is interrupted meanwhile cancels it."""
+    future = start(coroutine)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def call(function: Callable[[], T]) -> T:
+    """Calls a function there and waits for it."""
+
+    async def calling() -> T:
+        return function()
+
+    return run(calling())

@@ -1,0 +1,142 @@
+//! The door: every face asks here who somebody is, whether their page may, and what they may do.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use http::header::{HOST, ORIGIN};
+use http::{HeaderMap, HeaderName, Request};
+
+use crate::auth::{
+    self, Action, Asker, Auth, Credentials, Origins, Principal, Refusal, Role, Subject,
+};
+use crate::hub::Hub;
+use crate::limit::Limits;
+use crate::topic::TopicName;
+use crate::wire::Peer;
+
+/// What is known of who sent a request before anything is asked: in the extensions of each request.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// What they show.
+    pub credentials: Credentials,
+    /// Where they are: behind a trusted proxy, what it says.
+    pub address: IpAddr,
+}
+
+impl Visitor {
+    /// Whether they are on this machine.
+    pub const fn is_local(&self) -> bool {
+        self.address.is_loopback()
+    }
+}
+
+/// The door of the gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Door(Arc<Shared>);
+
+struct Shared {
+    auth: Auth,
+    limits: Limits,
+    origins: Origins,
+    hub: Hub,
+}
+
+impl Door {
+    /// The door before a hub.
+    pub fn new(auth: Auth, limits: Limits, origins: Origins, hub: Hub) -> Self {
+        Self(Arc::new(Shared {
+            auth,
+            limits,
+            origins,
+            hub,
+        }))
+    }
+
+    /// Who may enter.
+    pub fn auth(&self) -> &Auth {
+        &self.0.auth
+    }
+
+    /// How much they may take.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The hub behind it.
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    /// Who sent a request. Their credentials are taken off it the first time, so that nothing
+    /// behind can log them.
+    pub fn visitor<B>(&self, request: &mut Request<B>) -> Visitor {
+        if let Some(known) = request.extensions().get::<Visitor>() {
+            return known.clone();
+        }
+        let credentials = Credentials::take(request);
+        // What came by no socket came from this process.
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
+        let address = self.0.limits.address_of(peer, forwarded(request.headers()));
+        let visitor = Visitor {
+            credentials,
+            address,
+        };
+        request.extensions_mut().insert(visitor.clone());
+        visitor
+    }
+
+    /// Whether the page that a request comes from may use the gateway. Counted if not.
+    pub fn admits_origin(&self, headers: &HeaderMap, visitor: &Visitor) -> bool {
+        let text = |name: HeaderName| {
+            let value = headers.get(name)?;
+            // What is no text is no origin that anybody listed.
+            Some(value.to_str().unwrap_or("null"))
+        };
+        let auth = &self.0.auth;
+        let is_admitted = self.0.origins.admit(Asker {
+            origin: text(ORIGIN),
+            host: text(HOST),
+            is_loopback: visitor.is_local(),
+            needs_credential: auth.needs_credential() || auth.is_insecure(),
+        });
+        if !is_admitted {
+            auth.count_foreign_origin();
+        }
+        is_admitted
+    }
+
+    /// Who shows these credentials.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn admit(&self, credentials: &Credentials) -> Result<Arc<Principal>, Refusal> {
+        self.0.auth.admit(credentials).await
+    }
+
+    /// Whether a principal may do something to a topic: the one question that every face asks.
+    pub fn may(&self, principal: &Principal, action: Action, topic: &TopicName) -> bool {
+        let decides = principal.role == Role::User && principal.sub_topics.is_none();
+        let owner = if decides {
+            self.0.hub.topic(topic).and_then(|topic| topic.owner())
+        } else {
+            None
+        };
+        auth::may(principal, action, topic, owner.as_deref())
+    }
+}
+
+/// Whose topic an event's topic is to be, when its producer says so: a user owns what it begins.
+pub fn owner_of<'a>(principal: &'a Principal, said: Option<&'a str>) -> Option<&'a str> {
+    match (&principal.subject, principal.role) {
+        (Subject::User(sub), Role::User) => Some(sub),
+        _ => said,
+    }
+}
+
+fn forwarded(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
+    let values = headers.get_all("x-forwarded-for").iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+}

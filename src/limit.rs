@@ -1,0 +1,358 @@
+//! How much somebody may take: connections, handshakes, messages, events.
+//!
+//! Places ([`Held`]) are held for as long as something lives and given back when it is dropped;
+//! rates let a burst of a second or a minute through and then one by one. Whoever reaches a limit
+//! gets a [`Reached`] that names it; the face says it in its own language. Nobody else notices.
+
+mod config;
+mod counts;
+mod metrics;
+mod proxies;
+mod rates;
+
+pub use self::config::Config;
+pub use self::counts::Held;
+pub use self::metrics::Metrics;
+pub use self::proxies::ProxyError;
+pub use self::rates::Quota;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::counts::Counts;
+use self::proxies::Proxies;
+use self::rates::Rate;
+
+/// A limit, by the key in the config that sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// `limit.connections_per_user_max`
+    ConnectionsPerUser,
+    /// `limit.connections_per_address_max`
+    ConnectionsPerAddress,
+    /// `limit.handshakes_per_second`
+    Handshakes,
+    /// `limit.handshakes_unfinished_max`
+    HandshakesUnfinished,
+    /// `limit.messages_per_minute`
+    Messages,
+    /// `limit.subscribes_per_minute`
+    Subscribes,
+    /// `limit.events_per_second`
+    Events,
+}
+
+impl Limit {
+    /// The key in the config that sets it; its name in metrics and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectionsPerUser => "limit.connections_per_user_max",
+            Self::ConnectionsPerAddress => "limit.connections_per_address_max",
+            Self::Handshakes => "limit.handshakes_per_second",
+            Self::HandshakesUnfinished => "limit.handshakes_unfinished_max",
+            Self::Messages => "limit.messages_per_minute",
+            Self::Subscribes => "limit.subscribes_per_minute",
+            Self::Events => "limit.events_per_second",
+        }
+    }
+}
+
+/// A limit was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the limit `{}` of {max} is reached: try again in {} s", limit.as_str(), self.retry_after_seconds())]
+pub struct Reached {
+    /// Which one.
+    pub limit: Limit,
+    /// What it allows.
+    pub max: u32,
+    /// When it is worth another try.
+    pub retry_after: Duration,
+}
+
+impl Reached {
+    /// When it is worth another try, in whole seconds, at least one.
+    pub fn retry_after_seconds(&self) -> u32 {
+        let seconds = self.retry_after.as_millis().div_ceil(1000).max(1);
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+}
+
+/// Whose account something goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Account {
+    /// That of a principal, by its name.
+    Principal(Arc<str>),
+    /// That of a connection, by its public id, when nobody knows who it is.
+    Connection(Arc<str>),
+    /// That of an address, when there is no connection either.
+    Address(IpAddr),
+}
+
+/// The places of a connection; dropped, they are given back.
+#[derive(Debug)]
+pub struct Places {
+    _by_address: Option<Held>,
+    _by_user: Option<Held>,
+}
+
+/// The limits of the node. Cheap to clone.
+#[derive(Clone)]
+pub struct Limits(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    proxies: Proxies,
+    per_user: Counts<Arc<str>>,
+    per_address: Counts<IpAddr>,
+    unfinished: Counts<()>,
+    handshakes: Rate<IpAddr>,
+    messages: Rate<Account>,
+    subscribes: Rate<Account>,
+    events: Rate<Account>,
+    metrics: Metrics,
+}
+
+impl Limits {
+    /// The limits of a config.
+    ///
+    /// # Errors
+    /// When a trusted proxy is no network.
+    pub fn new(config: Config, metrics: Metrics) -> Result<Self, ProxyError> {
+        let keys_max = config.accounts_max;
+        Ok(Self(Arc::new(Shared {
+            proxies: Proxies::new(&config.trusted_proxies)?,
+            per_user: Counts::default(),
+            per_address: Counts::default(),
+            unfinished: Counts::default(),
+            handshakes: Rate::per_second(config.handshakes_per_second, keys_max),
+            messages: Rate::per_minute(config.messages_per_minute, keys_max),
+            subscribes: Rate::per_minute(config.subscribes_per_minute, keys_max),
+            events: Rate::per_second(config.events_per_second, keys_max),
+            metrics,
+            config,
+        })))
+    }
+
+    /// Where a client is: its own address, or what trusted proxies before it say. `forwarded` are
+    /// the entries of `X-Forwarded-For`, in order.
+    pub fn address_of<'a>(
+        &self,
+        peer: IpAddr,
+        forwarded: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> IpAddr {
+        self.0.proxies.address_of(peer, forwarded)
+    }
+
+    /// A place for a connection of somebody. The node's own machine is not counted by address.
+    ///
+    /// # Errors
+    /// When the user or the address holds as many as it may.
+    pub fn connect(&self, address: IpAddr, user: Option<&str>) -> Result<Places, Reached> {
+        let config = &self.0.config;
+        let by_address = if address.is_loopback() {
+            None
+        } else {
+            let max = config.connections_per_address_max;
+            let held = self.0.per_address.take(network_of(address), max);
+            Some(held.ok_or_else(|| self.reached(Limit::ConnectionsPerAddress, max))?)
+        };
+        let max = config.connections_per_user_max;
+        let by_user = user
+            .map(|user| {
+                let held = self.0.per_user.take(user.into(), max);
+                held.ok_or_else(|| self.reached(Limit::ConnectionsPerUser, max))
+            })
+            .transpose()?;
+        Ok(Places {
+            _by_address: by_address,
+            _by_user: by_user,
+        })
+    }
+
+    /// A place for a handshake that has begun. It is given back when it is finished.
+    ///
+    /// # Errors
+    /// When too many are under way, or too many came from the address.
+    pub fn handshake(&self, address: IpAddr) -> Result<Held, Reached> {
+        let config = &self.0.config;
+        if !address.is_loopback() {
+            let rate = &self.0.handshakes;
+            rate.take(&network_of(address), 1).map_err(|after| {
+                self.slow_down(Limit::Handshakes, config.handshakes_per_second, after)
+            })?;
+        }
+        let max = config.handshakes_unfinished_max;
+        let held = self.0.unfinished.take((), max);
+        held.ok_or_else(|| self.reached(Limit::HandshakesUnfinished, max))
+    }
+
+    /// Counts a message of a client.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn message(&self, account: &Account) -> Result<(), Reached> {
+        let max = self.0.config.messages_per_minute;
+        let taken = self.0.messages.take(account, 1);
+        taken
+            .map(drop)
+            .map_err(|after| self.slow_down(Limit::Messages, max, after))
+    }
+
+    /// Counts topics that a client asks for.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn subscribe(&self, account: &Account, topics: usize) -> Result<(), Reached> {
+        let max = self.0.config.subscribes_per_minute;
+        let taken = self.0.subscribes.take(account, topics);
+        taken
+            .map(drop)
+            .map_err(|after| self.slow_down(Limit::Subscribes, max, after))
+    }
+
+    /// Counts events that a producer publishes. Returns what it may still publish at once.
+    ///
+    /// # Errors
+    /// When there were too many.
+    pub fn publish(&self, account: &Account, events: usize) -> Result<Quota, Reached> {
+        let max = self.0.config.events_per_second;
+        self.0
+            .events
+            .take(account, events)
+            .map_err(|after| self.slow_down(Limit::Events, max, after))
+    }
+
+    fn reached(&self, limit: Limit, max: u32) -> Reached {
+        /// Connections end when their clients like.
+        const RETRY_AFTER: Duration = Duration::from_secs(5);
+        self.slow_down(limit, max, RETRY_AFTER)
+    }
+
+    fn slow_down(&self, limit: Limit, max: u32, retry_after: Duration) -> Reached {
+        self.0.metrics.reached(limit);
+        Reached {
+            limit,
+            max,
+            retry_after,
+        }
+    }
+}
+
+/// What counts as one address: of IPv6 the network that one subscriber gets.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => v4.into(),
+            None => {
+                let [a, b, c, d, ..] = v6.segments();
+                std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(set: impl FnOnce(&mut Config)) -> Limits {
+        let text = include_str!("../config/tidings.toml");
+        let table: toml::Table = text.parse().unwrap();
+        let mut config: Config = table["limit"].clone().try_into().unwrap();
+        set(&mut config);
+        Limits::new(config, Metrics::default()).unwrap()
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn places_are_counted_by_user_and_address_and_given_back() {
+        let limits = limits(|config| {
+            config.connections_per_user_max = 2;
+            config.connections_per_address_max = 3;
+        });
+        let held: Vec<_> = (0..2)
+            .map(|_| limits.connect(ip("10.0.0.1"), Some("ann")).unwrap())
+            .collect();
+        let reached = limits.connect(ip("10.0.0.2"), Some("ann")).unwrap_err();
+        assert_eq!((reached.limit, reached.max), (Limit::ConnectionsPerUser, 2));
+        assert!(
+            reached
+                .to_string()
+                .contains("`limit.connections_per_user_max` of 2")
+        );
+        let third = limits.connect(ip("10.0.0.1"), Some("bob")).unwrap();
+        let reached = limits.connect(ip("10.0.0.1"), None).unwrap_err();
+        assert_eq!(reached.limit, Limit::ConnectionsPerAddress);
+        drop(held);
+        assert!(limits.connect(ip("10.0.0.1"), Some("ann")).is_ok());
+        drop(third);
+        for _ in 0..10 {
+            std::mem::forget(limits.connect(ip("127.0.0.1"), None).unwrap());
+        }
+        // One subscriber's network of IPv6 is one address.
+        let held: Vec<_> = (1..=3)
+            .map(|n| limits.connect(ip(&format!("2001:db8::{n}")), None).unwrap())
+            .collect();
+        assert!(limits.connect(ip("2001:db8::4"), None).is_err());
+        assert!(limits.connect(ip("2001:db8:0:1::4"), None).is_ok());
+        drop(held);
+    }
+
+    #[test]
+    fn a_rate_lets_a_burst_through_and_says_when_to_come_back() {
+        let limits = limits(|config| {
+            config.messages_per_minute = 3;
+            config.handshakes_per_second = 2;
+        });
+        let (ann, bob) = (
+            Account::Principal("ann".into()),
+            Account::Principal("bob".into()),
+        );
+        for _ in 0..3 {
+            limits.message(&ann).unwrap();
+        }
+        let reached = limits.message(&ann).unwrap_err();
+        assert_eq!(reached.limit, Limit::Messages);
+        assert!(
+            (1..=20).contains(&reached.retry_after_seconds()),
+            "{reached:?}"
+        );
+        assert!(limits.message(&bob).is_ok());
+        assert!(limits.handshake(ip("10.0.0.1")).is_ok());
+        assert!(limits.handshake(ip("10.0.0.1")).is_ok());
+        assert_eq!(
+            limits.handshake(ip("10.0.0.1")).err().unwrap().limit,
+            Limit::Handshakes
+        );
+        assert!(limits.handshake(ip("127.0.0.1")).is_ok());
+    }
+
+    #[test]
+    fn handshakes_that_are_not_finished_have_a_bound() {
+        let limits = limits(|config| config.handshakes_unfinished_max = 1);
+        let begun = limits.handshake(ip("127.0.0.1")).unwrap();
+        let reached = limits.handshake(ip("127.0.0.1")).err().unwrap();
+        assert_eq!(reached.limit, Limit::HandshakesUnfinished);
+        drop(begun);
+        assert!(limits.handshake(ip("127.0.0.1")).is_ok());
+    }
+
+    #[test]
+    fn events_tell_what_is_left() {
+        let limits = limits(|config| config.events_per_second = 100);
+        let key = Account::Principal("key:a".into());
+        let quota = limits.publish(&key, 40).unwrap();
+        assert_eq!((quota.max, quota.window_seconds), (100, 1));
+        assert!((60..=61).contains(&quota.left), "{quota:?}");
+        assert!(limits.publish(&key, 70).is_err());
+        assert!(
+            limits.publish(&key, 1000).is_err(),
+            "more than ever fit at once"
+        );
+    }
+}
