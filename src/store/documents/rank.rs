@@ -188,7 +188,7 @@ impl Index<'_> {
              FROM chunk c JOIN document d ON d.number = c.document WHERE c.number = ?",
         )?;
         let mut snippet = self.statement(&format!(
-            "SELECT snippet(words_N, -1, '**', '**', '…', {SNIPPET_TOKENS}) FROM words_N
+            "SELECT snippet(words_N, 1, '**', '**', '…', {SNIPPET_TOKENS}) FROM words_N
              WHERE words_N MATCH ?1 AND rowid = ?2"
         ))?;
         let (mut hits, mut seen) = (Vec::new(), HashSet::new());

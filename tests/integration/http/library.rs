@@ -350,7 +350,7 @@ async fn the_events_of_all_libraries_come_on_one_stream() {
     delete(&face, &format!("/v1/libraries/{known}")).await;
     read_until(&mut body, &mut text, "event: library.deleted").await;
     assert!(!text.contains("before"), "{text}");
-    let created = format!("event: library.created\ndata: {{\"data\":{{\"library_id\":\"{new}\"");
+    let created = format!("\"library_id\":\"{new}\",\"name\":\"Papers\"");
     assert!(text.contains(&created), "{text}");
     assert!(text.find("library.created") < text.find("within"), "{text}");
 
