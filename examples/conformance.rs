@@ -129,6 +129,7 @@ fn settings(language: Language) -> Settings {
         ping_interval: PING_INTERVAL,
         upgrade_timeout: UPGRADE_TIMEOUT,
         payload_bytes_max: usize::try_from(PAYLOAD_BYTES_MAX).unwrap_or(usize::MAX),
+        posted_packets_max: 512,
         language,
     }
 }

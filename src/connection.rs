@@ -137,6 +137,7 @@ impl CloseReason {
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     open: Family<FaceLabel, Gauge>,
+    all: Gauge,
     closed: Family<ClosedLabel, Counter>,
     recoveries: Family<OutcomeLabel, Counter>,
     sessions_evicted: Counter,
@@ -185,9 +186,15 @@ impl Metrics {
         m
     }
 
+    /// How many clients are connected, on all faces.
+    pub fn count(&self) -> usize {
+        usize::try_from(self.all.get()).unwrap_or(0)
+    }
+
     /// A client has connected.
     pub fn opened(&self, face: &'static str) {
         self.open.get_or_create(&FaceLabel { face }).inc();
+        self.all.inc();
     }
 
     /// A client asked for its session.
@@ -206,6 +213,7 @@ impl Metrics {
     /// A client is gone.
     pub fn closed(&self, face: &'static str, reason: CloseReason) {
         self.open.get_or_create(&FaceLabel { face }).dec();
+        self.all.dec();
         self.closed
             .get_or_create(&ClosedLabel {
                 face,

@@ -172,8 +172,14 @@ impl Hub {
         Ok(Arc::clone(topic))
     }
 
-    /// A page of up to `limit` topics that hold events or have subscribers.
-    pub fn topics(&self, filter: &TopicFilter, limit: usize) -> TopicPage {
+    /// A page of up to `limit` topics that hold events or have subscribers, of those that
+    /// `is_shown` says may be seen.
+    pub fn topics(
+        &self,
+        filter: &TopicFilter,
+        limit: usize,
+        is_shown: impl Fn(&Topic) -> bool,
+    ) -> TopicPage {
         let wanted = |topic: &Topic| {
             let name = topic.name();
             filter.kind.is_none_or(|kind| kind == name.kind())
@@ -192,6 +198,8 @@ impl Hub {
             topics.extend(shard.values().filter(|topic| wanted(topic)).cloned());
         }
         topics.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        let shown = topics.into_iter().filter(|topic| is_shown(topic));
+        let mut topics: Vec<_> = shown.take(limit.saturating_add(1)).collect();
         let more = topics.len() > limit;
         topics.truncate(limit);
         TopicPage { topics, more }

@@ -157,7 +157,19 @@ impl Limits {
             let held = self.0.per_address.take(network_of(address), max);
             Some(held.ok_or_else(|| self.reached(Limit::ConnectionsPerAddress, max))?)
         };
-        let max = config.connections_per_user_max;
+        let places = self.connect_user(user)?;
+        Ok(Places {
+            _by_address: by_address,
+            ..places
+        })
+    }
+
+    /// The same, when the address has been counted already.
+    ///
+    /// # Errors
+    /// When the user holds as many as it may.
+    pub fn connect_user(&self, user: Option<&str>) -> Result<Places, Reached> {
+        let max = self.0.config.connections_per_user_max;
         let by_user = user
             .map(|user| {
                 let held = self.0.per_user.take(user.into(), max);
@@ -165,7 +177,7 @@ impl Limits {
             })
             .transpose()?;
         Ok(Places {
-            _by_address: by_address,
+            _by_address: None,
             _by_user: by_user,
         })
     }

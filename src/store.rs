@@ -104,6 +104,7 @@ impl Store {
     /// [`OpenError`].
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let metrics = Metrics::default();
+        metrics.is_writable.set(1);
         let sqlite = match &config.data_dir {
             Some(dir) => Some(Sqlite::open(dir, &config, &metrics)?),
             None => None,
@@ -164,7 +165,7 @@ impl Store {
         match &self.0.sqlite {
             Some(sqlite) => Log::Sqlite(SqliteLog::new(sqlite.clone(), topic.clone(), None)),
             None => Log::Memory(MemoryLog::new(
-                self.0.config.bounds(),
+                self.0.config.bounds(topic.kind()),
                 Arc::clone(&self.0.bytes),
             )),
         }

@@ -2,7 +2,7 @@
 # Installs what is missing and runs every test there is; the last line is `N passed, N failed[, N skipped]`.
 #
 #   ./tests/run.sh                 everything
-#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client browser interop
+#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client docs browser interop
 #
 # Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer. Debian packages that lack are installed when this runs
 # as root (or sudo asks for no password); otherwise it says what to install and skips what needs it.
@@ -246,6 +246,19 @@ suite_python_client() {
   tallied_xml python_client "$code"
 }
 
+# the pages of docs/: their blocks, their links, the names they use
+suite_docs() {
+  if ! node_is_good; then skip docs "Node 20 or newer is not there"; return; fi
+  if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    skip docs "Python 3.11 or newer is not there"
+    return
+  fi
+  if ! command -v curl >/dev/null && ! debian curl; then skip docs "curl is not there"; return; fi
+  npm_packages "$root/tests/clients/js" || { record docs 0 1 0; return; }
+  python_packages venv-docs "$root/tests/docs/requirements.txt" || { record docs 0 1 0; return; }
+  node_tests docs 300 tests/docs/*.test.mjs
+}
+
 # the React example as a browser gets it
 example() {
   local package=$root/clients/typescript
@@ -306,10 +319,10 @@ suite_interop() {
 }
 
 suites=("$@")
-if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client browser interop); fi
+if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client docs browser interop); fi
 for suite in "${suites[@]}"; do
   if ! declare -F "suite_$suite" >/dev/null; then
-    say "there is no suite \`$suite\`: rust conformance js python typescript python_client browser interop"
+    say "there is no suite \`$suite\`: rust conformance js python typescript python_client docs browser interop"
     exit 2
   fi
 done

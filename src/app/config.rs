@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Mode;
+use crate::topic::Kind;
 
 /// The manual and every default, in one file.
 const DEFAULTS: &str = include_str!("../../config/tidings.toml");
@@ -136,12 +137,12 @@ impl Config {
                         `auth.jwt.public_key_file` and `auth.jwt.jwks_url`";
             add(&["auth", "jwt", second], what.to_owned());
         }
-        let has_tokens = self.auth.mode != Mode::None;
-        if has_tokens && self.auth.revocations_max > self.store.log_events_max / 2 {
+        let uses_tokens = self.auth.mode == Mode::Token || !self.auth.jwt.sources().is_empty();
+        let held = self.store.bounds(Kind::System).events_max;
+        if uses_tokens && self.auth.revocations_max > held / 2 {
             let what = format!(
-                "revocations are kept in a topic of at most `store.log_events_max` ({}) events, \
-                 half of which may hold at a time",
-                self.store.log_events_max
+                "revocations are kept in a topic of at most `store.log_events_max` ({held}) \
+                 events, half of which may hold at a time"
             );
             add(&["auth", "revocations_max"], what);
         }

@@ -12,14 +12,16 @@ use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
-use crate::auth::{self, Auth};
+use crate::auth::{self, Auth, Origins};
+use crate::connection::Door;
 use crate::drain::Drain;
 use crate::face::library::Watchers;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
-use crate::face::ws::{Assist, Crowd, Desk, Ws};
+use crate::face::ws::{Apps, Crowd, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
+use crate::limit::{self, Limits};
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::store::Store;
@@ -34,6 +36,7 @@ pub struct Gateway {
     drain_config: crate::drain::Config,
     socketio: SocketIo,
     http: http::Metrics,
+    connections: connection::Metrics,
     store_promise: String,
 }
 
@@ -44,10 +47,6 @@ impl Gateway {
     /// When the address cannot be bound.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let wire_config = Arc::new(config.wire.clone());
-        anyhow::ensure!(
-            config.auth.mode == auth::Mode::None,
-            "`auth.mode = \"token\"` is not enforced by every face yet: set it to \"none\""
-        );
         let listener = bind(wire_config.listen)?;
         let addr = listener.local_addr()?;
 
@@ -58,6 +57,10 @@ impl Gateway {
         store.metrics().register(&mut registry);
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
+        let door = door(config, &hub, &mut registry)?;
+        if door.auth().needs_credential() || door.auth().keys().is_some() {
+            door.follow_revocations(&drain)?;
+        }
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
         let listener_metrics = wire::Metrics::register(&mut registry);
         let connections = connection::Metrics::register(&mut registry);
@@ -68,56 +71,35 @@ impl Gateway {
         };
         let socketio = SocketIo::new(
             config.face.socketio.clone(),
-            hub.clone(),
+            door.clone(),
             floor,
             &connections,
         );
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
-        let auth = Auth::open(config.auth.clone(), auth::Metrics::register(&mut registry))?;
-        let library = (
-            librarian(config, &hub, &drain, &mut registry)?,
-            Watchers::default(),
-        );
-        let libraries = http::library::Libraries::new(
-            library.clone(),
-            config.face.http.clone(),
-            hub.clone(),
-            drain.clone(),
-            http_metrics.clone(),
-        );
-        let http = http::State::new(
-            config.face.http.clone(),
-            hub.clone(),
-            drain.clone(),
-            http_metrics.clone(),
-            Arc::new(registry),
-        );
-        let desk = Desk {
-            assist: assist(config, auth, &hub, &drain),
-            hub: hub.clone(),
-            library,
-        };
-        let ws = sockets(config, desk, &drain, connections);
-        let beside = dashboard::routes()
-            .merge(ws.routes())
-            .merge(http::library::routes(libraries));
-        let router = http::routes(http, beside);
+        let library = librarian(config, &hub, &drain, &mut registry)?;
+        let metrics = (connections.clone(), http_metrics.clone());
+        let parts = (library, &door, &drain);
+        let router = router(config, parts, metrics, Arc::new(registry));
 
-        let faces = Arc::new((socketio.clone(), router));
-        let service = service_fn(move |request: axum::http::Request<Deadline<Incoming>>| {
-            let faces = Arc::clone(&faces);
-            async move {
-                let (socketio, router) = &*faces;
-                if SocketIo::owns(request.uri().path()) {
-                    return Ok::<_, Infallible>(socketio.respond(request).await);
+        let faces = Arc::new((door, socketio.clone(), router));
+        let service = service_fn(
+            move |mut request: axum::http::Request<Deadline<Incoming>>| {
+                let faces = Arc::clone(&faces);
+                async move {
+                    let (door, socketio, router) = &*faces;
+                    // Whatever comes after this sees no credential.
+                    door.visitor(&mut request);
+                    if SocketIo::owns(request.uri().path()) {
+                        return Ok::<_, Infallible>(socketio.respond(request).await);
+                    }
+                    router
+                        .clone()
+                        .oneshot(request.map(axum::body::Body::new))
+                        .await
                 }
-                router
-                    .clone()
-                    .oneshot(request.map(axum::body::Body::new))
-                    .await
-            }
-        });
+            },
+        );
         let service = cors.layer(service);
         let until = drain.clone();
         drain.spawn(wire::serve(
@@ -132,6 +114,7 @@ impl Gateway {
             drain_config: config.drain.clone(),
             socketio,
             http: http_metrics,
+            connections,
             store_promise,
         })
     }
@@ -153,7 +136,9 @@ impl Gateway {
 
     /// How many clients there are that a drain closes in turn.
     fn clients(&self) -> usize {
-        self.socketio.sessions() + self.http.streams()
+        // A session that has not joined is no connection yet, and other faces have no sessions.
+        let connected = self.connections.count().max(self.socketio.sessions());
+        connected + self.http.streams()
     }
 
     /// Finishes: no new clients, those that are there are closed in a way that makes clients
@@ -179,6 +164,31 @@ impl Gateway {
     }
 }
 
+/// The paths of all faces but Socket.IO.
+fn router(
+    config: &Config,
+    (librarian, door, drain): (Librarian, &Door, &Drain),
+    (connections, metrics): (connection::Metrics, http::Metrics),
+    registry: Arc<Registry>,
+) -> axum::Router {
+    let (face, hub) = (&config.face.http, door.hub());
+    let library = (librarian, Watchers::default());
+    let libraries = http::library::Libraries::new(
+        library.clone(),
+        face.clone(),
+        hub.clone(),
+        drain.clone(),
+        metrics.clone(),
+    );
+    let http = http::State::new(face.clone(), door.clone(), drain.clone(), metrics, registry);
+    let apps = apps(config, library, hub, drain);
+    let ws = sockets(config, (door, apps), drain, connections);
+    let beside = dashboard::routes()
+        .merge(ws.routes())
+        .merge(http::library::routes(libraries));
+    http::routes(http, beside)
+}
+
 /// The library over its store, or over the service that the config names.
 fn librarian(
     config: &Config,
@@ -189,29 +199,37 @@ fn librarian(
     let documents = Documents::open(&config.store)?;
     let metrics = upstream::library::Metrics::register(registry);
     let client = upstream::library::Client::new(&config.upstream.library, metrics)?;
-    Ok(Librarian::new(
-        documents,
-        client,
-        hub.clone(),
-        drain.clone(),
-    ))
+    Ok(Librarian::new(documents, client, hub.clone(), drain))
 }
 
-/// The handles of Assist.
-fn assist(config: &Config, auth: Auth, hub: &Hub, drain: &Drain) -> Assist {
+/// The applications that dialects ask.
+fn apps(config: &Config, library: (Librarian, Watchers), hub: &Hub, drain: &Drain) -> Apps {
     let monitor = config.producer.monitor.clone();
     let crowd = config.face.ws.assistant.clone();
-    Assist {
-        auth,
+    Apps {
+        library,
         monitor: Monitor::new(monitor, hub.clone(), drain.clone()),
-        crowd: Crowd::new(crowd, hub.clone(), drain.clone()),
+        crowd: Crowd::new(crowd, hub.clone(), drain),
     }
 }
 
+/// The door before a hub, with who may enter and how much they may take.
+fn door(config: &Config, hub: &Hub, registry: &mut Registry) -> anyhow::Result<Door> {
+    let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
+    let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
+    let origins = Origins::new(&config.face.http.cors_origins)?;
+    Ok(Door::new(auth, limits, origins, hub.clone()))
+}
+
 /// The plain WebSocket face.
-fn sockets(config: &Config, desk: Desk, drain: &Drain, connections: connection::Metrics) -> Ws {
-    let (face, wire) = (config.face.ws.clone(), &config.wire);
-    Ws::new(face, wire, desk, drain.clone(), connections)
+fn sockets(
+    config: &Config,
+    (door, apps): (&Door, Apps),
+    drain: &Drain,
+    connections: connection::Metrics,
+) -> Ws {
+    let face = (config.face.ws.clone(), &config.wire);
+    Ws::new(face, door.clone(), apps, drain.clone(), connections)
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.

@@ -99,6 +99,11 @@ impl Patterns {
         Self(Vec::new())
     }
 
+    /// Whether no topic is meant.
+    pub fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The pattern of all topics.
     pub fn all() -> Self {
         Self(vec![Pattern {

@@ -76,6 +76,15 @@ impl Principal {
         }
     }
 
+    /// Somebody who has not shown yet who they are, and may do nothing.
+    pub fn nobody() -> Self {
+        Self {
+            role: Role::User,
+            sub_topics: Some(Patterns::none()),
+            ..Self::anyone()
+        }
+    }
+
     /// The user's id, if it is a user.
     pub fn user(&self) -> Option<&str> {
         match &self.subject {
@@ -91,6 +100,11 @@ impl Principal {
             Subject::User(sub) => Some(sub.to_string()),
             Subject::Key(id) => Some(format!("key:{id}")),
         }
+    }
+
+    /// Whether there is anything that it may publish to.
+    pub fn may_produce(&self) -> bool {
+        self.is_admin() || !self.pub_topics.are_none()
     }
 
     /// Whether it administers the gateway. Where nobody has to say who they are, everybody does.

@@ -90,6 +90,17 @@ impl Admission {
         Ok(new)
     }
 
+    /// Takes the first token of a client that had shown none.
+    ///
+    /// # Errors
+    /// [`Refusal`]; it may still do nothing then.
+    pub async fn begin(&self, token: &str) -> Result<Arc<Principal>, Refusal> {
+        let new = self.door.auth().admit_token(token).await?;
+        self.lock().principal = Arc::clone(&new);
+        self.refreshed.notify_one();
+        Ok(new)
+    }
+
     /// The next thing that the client is to be told. Dropping the future loses nothing.
     pub async fn next(&self) -> Notice {
         let auth = self.door.auth();

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, Request};
 use crate::auth::{
     self, Action, Asker, Auth, Credentials, Origins, Principal, Refusal, Role, Subject,
 };
-use crate::hub::Hub;
+use crate::hub::{Hub, Topic};
 use crate::limit::Limits;
 use crate::topic::TopicName;
 use crate::wire::Peer;
@@ -116,13 +116,19 @@ impl Door {
 
     /// Whether a principal may do something to a topic: the one question that every face asks.
     pub fn may(&self, principal: &Principal, action: Action, topic: &TopicName) -> bool {
-        let decides = principal.role == Role::User && principal.sub_topics.is_none();
-        let owner = if decides {
-            self.0.hub.topic(topic).and_then(|topic| topic.owner())
+        let known = self.0.hub.topic(topic).filter(|_| owner_matters(principal));
+        let owner = known.and_then(|topic| topic.owner());
+        auth::may(principal, action, topic, owner.as_deref())
+    }
+
+    /// The same question about a topic that is at hand.
+    pub fn may_do(&self, principal: &Principal, action: Action, topic: &Topic) -> bool {
+        let owner = if owner_matters(principal) {
+            topic.owner()
         } else {
             None
         };
-        auth::may(principal, action, topic, owner.as_deref())
+        auth::may(principal, action, topic.name(), owner.as_deref())
     }
 }
 
@@ -132,6 +138,11 @@ pub fn owner_of<'a>(principal: &'a Principal, said: Option<&'a str>) -> Option<&
         (Subject::User(sub), Role::User) => Some(sub),
         _ => said,
     }
+}
+
+/// Whether the rights of a principal depend on whose a topic is.
+fn owner_matters(principal: &Principal) -> bool {
+    principal.role == Role::User && principal.sub_topics.is_none()
 }
 
 fn forwarded(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {

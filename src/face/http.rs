@@ -5,6 +5,7 @@
 //! a request apart, calls the hub and writes the answer down; it keeps no events and fans nothing
 //! out. Every refusal goes through `refusal` and leaves by `exchange`, the outermost layer here.
 
+pub(crate) mod admission;
 mod answer;
 mod cloud_event;
 mod config;
@@ -41,6 +42,7 @@ pub use self::cors::{OriginError, cors};
 pub use self::metrics::Metrics;
 
 use self::refusal::{Code, Refusal};
+use crate::connection::Door;
 use crate::drain::Drain;
 use crate::hub::{Hub, Topic};
 use crate::topic::TopicName;
@@ -51,7 +53,7 @@ pub struct State(Arc<Shared>);
 
 struct Shared {
     config: Config,
-    hub: Hub,
+    door: Door,
     drain: Drain,
     metrics: Metrics,
     registry: Arc<Registry>,
@@ -62,7 +64,7 @@ impl State {
     /// The state of the face. The uptime counts from here.
     pub fn new(
         config: Config,
-        hub: Hub,
+        door: Door,
         drain: Drain,
         metrics: Metrics,
         registry: Arc<Registry>,
@@ -70,7 +72,7 @@ impl State {
         let started = Instant::now();
         Self(Arc::new(Shared {
             config,
-            hub,
+            door,
             drain,
             metrics,
             registry,
@@ -83,7 +85,11 @@ impl State {
     }
 
     fn hub(&self) -> &Hub {
-        &self.0.hub
+        self.0.door.hub()
+    }
+
+    fn door(&self) -> &Door {
+        &self.0.door
     }
 
     fn drain(&self) -> &Drain {
@@ -185,8 +191,8 @@ pub fn paths() -> Vec<&'static str> {
     own.chain(libraries).collect()
 }
 
-/// The paths of the face, and what is merged beside them. The layers here hold for all: request
-/// ids, problems for 404 and 405, counters. So `beside` must not set a fallback of its own.
+/// The paths of the face, and what is merged beside them. The layers here hold for all: who asks,
+/// request ids, problems for 404 and 405, counters. So `beside` must not set a fallback of its own.
 pub fn routes(state: State, beside: Router) -> Router {
     let router = table()
         .into_iter()
@@ -198,6 +204,7 @@ pub fn routes(state: State, beside: Router) -> Router {
         .merge(beside)
         .method_not_allowed_fallback(exchange::unknown_method)
         .fallback(exchange::unknown_path)
+        .layer(from_fn_with_state(state.clone(), admission::run))
         .layer(CatchPanicLayer::custom(exchange::panicked))
         .layer(from_fn_with_state(state, exchange::run))
 }

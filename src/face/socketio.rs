@@ -10,11 +10,13 @@ mod client_files;
 mod config;
 mod delivery;
 mod encode;
+mod entering;
 mod frames;
 mod leaving;
 mod link;
 mod messages;
 mod namespaces;
+mod pacing;
 mod packets;
 mod polling;
 mod probe;
@@ -25,6 +27,7 @@ mod requests;
 mod sessions;
 pub mod shim;
 mod subscribing;
+mod ticket;
 
 pub use self::config::{Config, OnJoin};
 
@@ -40,10 +43,12 @@ use socketioxide::{ParserConfig, SocketIoBuilder};
 
 use self::client_files::ClientFiles;
 use self::recovery::Recovery;
+use self::request::{Query, Refusal};
 use self::requests::Desk;
 use self::shim::{Language, Settings, Shim, Wire};
-use crate::connection::Metrics;
-use crate::hub::Hub;
+use self::ticket::{Fit, Ticket};
+use crate::auth::Principal;
+use crate::connection::{Admission, Door, Metrics, Visitor};
 use crate::wire::DeadlineError;
 
 /// The path of clients with the usual parser.
@@ -62,20 +67,24 @@ pub struct SocketIo {
     msgpack: Shim<SocketIoService<NotFoundService>>,
     handles: [socketioxide::SocketIo; 2],
     client_files: ClientFiles,
+    door: Door,
+    binds_address: bool,
 }
 
 impl SocketIo {
     /// The face over a hub.
-    pub fn new(config: Config, hub: Hub, wire: Wire, metrics: &Metrics) -> Self {
+    pub fn new(config: Config, door: Door, wire: Wire, metrics: &Metrics) -> Self {
         let config = Arc::new(config);
         let recovery = Recovery::new(
             config.recovery.clone(),
-            hub.clone(),
+            door.hub().clone(),
             &wire.drain,
             metrics.clone(),
         );
         let desk = Desk {
-            hub,
+            hub: door.hub().clone(),
+            anyone: Arc::new(Admission::new(door.clone(), door.auth().anyone())),
+            door: door.clone(),
             config: Arc::clone(&config),
             recovery,
             drain: wire.drain.clone(),
@@ -89,6 +98,7 @@ impl SocketIo {
             ping_interval: config.ping_interval,
             upgrade_timeout: config.upgrade_timeout,
             payload_bytes_max: config.payload_bytes_max.bytes(),
+            posted_packets_max: (config.requests_max / 2).max(1),
             language,
         };
         Self {
@@ -96,6 +106,8 @@ impl SocketIo {
             msgpack: Shim::new(msgpack, settings(Language::SocketIoMsgpack), wire),
             handles: [plain_io, msgpack_io],
             client_files: ClientFiles::new(config.client_dir.clone()),
+            door,
+            binds_address: config.bind_address,
         }
     }
 
@@ -107,7 +119,7 @@ impl SocketIo {
     }
 
     /// Answers a request for one of the face's paths.
-    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
+    pub async fn respond<B>(&self, mut request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send,
     {
@@ -118,10 +130,63 @@ impl SocketIo {
                 .respond(request.method(), request.headers(), file)
                 .await;
         }
-        if path.starts_with(MSGPACK_PATH.trim_end_matches('/')) {
-            self.msgpack.respond(request).await
+        let shim = if path.starts_with(MSGPACK_PATH.trim_end_matches('/')) {
+            &self.msgpack
         } else {
-            self.plain.respond(request).await
+            &self.plain
+        };
+        let visitor = self.door.visitor(&mut request);
+        match self.check(shim, &mut request, &visitor).await {
+            Ok(()) => shim.respond(request).await,
+            Err(refusal) => refusal.response(),
+        }
+    }
+
+    /// Whether a request may go to the engine. The first of a session gets a ticket, later ones
+    /// have to fit it.
+    async fn check<B>(
+        &self,
+        shim: &Shim<SocketIoService<NotFoundService>>,
+        request: &mut Request<B>,
+        visitor: &Visitor,
+    ) -> Result<(), Refusal> {
+        if !self.door.admits_origin(request.headers(), visitor) {
+            return Err(Refusal::Origin);
+        }
+        let query = Query::parse(request.method(), request.uri().query())?;
+        let Some(sid) = query.sid else {
+            let limits = self.door.limits();
+            let unfinished = limits.handshake(visitor.address).map_err(Refusal::Limit)?;
+            let places = limits
+                .connect(visitor.address, None)
+                .map_err(Refusal::Limit)?;
+            let ticket = Ticket::of(request, visitor, (unfinished, places));
+            request.extensions_mut().insert(Arc::new(ticket));
+            return Ok(());
+        };
+        // A session that is not known has its own answer, further on.
+        let Some(link) = shim.session(sid) else {
+            return Ok(());
+        };
+        let Some(ticket) = link.ticket.as_deref() else {
+            return Ok(());
+        };
+        let fits = match ticket.compare(request, visitor, self.binds_address) {
+            Fit::Fits => true,
+            Fit::Foreign => false,
+            Fit::OtherCredential => {
+                let first = self.door.admit(ticket.credentials()).await;
+                let now = self.door.admit(&visitor.credentials).await;
+                let subject = |admitted: &Result<Arc<Principal>, _>| {
+                    admitted.as_ref().ok().map(|one| one.subject.clone())
+                };
+                subject(&now).is_some_and(|now| subject(&first).is_none_or(|first| first == now))
+            }
+        };
+        if fits {
+            Ok(())
+        } else {
+            Err(Refusal::SessionUnknown)
         }
     }
 

@@ -27,23 +27,25 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, Request};
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 pub use self::config::Config;
 
-pub(crate) use self::asks::assist::{Assist, Crowd};
-pub(crate) use self::asks::{Answer, Ask, Desk};
+pub(crate) use self::asks::assist::Crowd;
+pub(crate) use self::asks::{Answer, Apps, Ask, Desk, Judge};
 
 use self::dialect::Dialect;
 use self::driver::Conversation;
 use self::follows::Follows;
 use self::socket::{Bounds, Socket};
-use crate::connection::{self, ConnectionId};
+use crate::auth::Principal;
+use crate::connection::{self, Admission, CloseReason, ConnectionId, Door};
 use crate::drain::Drain;
+use crate::face::http::admission::Caller;
 use crate::face::http::refused;
 use crate::hub::Reader;
+use crate::limit::Places;
 use crate::wire::{self, Upgrade};
 
 /// A dialect's line in the table.
@@ -52,6 +54,7 @@ struct Line {
     /// Its name in the metrics and in the list of subscribers.
     name: &'static str,
     begin: fn(Opening) -> Box<dyn Dialect>,
+    judge: Judge,
 }
 
 /// Every dialect.
@@ -60,21 +63,25 @@ const TABLE: [Line; 4] = [
         path: "/ws/{job_id}",
         name: "job_progress",
         begin: job_progress::begin,
+        judge: Judge::Door,
     },
     Line {
         path: "/progress/ws/{job_id}",
         name: "progress_channel",
         begin: progress_channel::begin,
+        judge: Judge::Door,
     },
     Line {
         path: "/v1/libraries/{id}/ws",
         name: "library",
         begin: library::begin,
+        judge: Judge::Door,
     },
     Line {
         path: "/ws/connect",
         name: "assistant",
         begin: assistant::begin,
+        judge: Judge::Dialect,
     },
 ];
 
@@ -99,7 +106,8 @@ pub struct Ws(Arc<Shared>);
 
 struct Shared {
     config: Config,
-    desk: Desk,
+    door: Door,
+    apps: Apps,
     drain: Drain,
     bounds: Bounds,
     connections: connection::Metrics,
@@ -108,9 +116,9 @@ struct Shared {
 impl Ws {
     /// The face over what it uses.
     pub(crate) fn new(
-        config: Config,
-        wire: &wire::Config,
-        desk: Desk,
+        (config, wire): (Config, &wire::Config),
+        door: Door,
+        apps: Apps,
         drain: Drain,
         connections: connection::Metrics,
     ) -> Self {
@@ -118,11 +126,13 @@ impl Ws {
             message_bytes_max: config.message_bytes_max.bytes(),
             read_buffer_bytes: config.read_buffer_bytes.bytes(),
             write_stall_max: wire.write_stall_max,
+            write_stall_bytes_min: wire.write_stall_bytes_min.bytes() as u64,
             linger_max: wire.linger_max,
         };
         Self(Arc::new(Shared {
             config,
-            desk,
+            door,
+            apps,
             drain,
             bounds,
             connections,
@@ -150,8 +160,11 @@ impl Ws {
         if self.0.drain.is_draining() {
             return refused::draining();
         }
-        let token = query.remove("token");
-        let principal = admit(request.headers(), token.as_deref());
+        let token = self.own_token(line, &mut request);
+        let (admission, places) = match self.admit(&mut request) {
+            Ok(admitted) => admitted,
+            Err(response) => return *response,
+        };
         let (upgrade, response) = match Upgrade::accept::<_, Body>(&mut request) {
             Ok(accepted) => accepted,
             Err(error) => return refused::not_an_upgrade(&error.to_string()),
@@ -166,7 +179,7 @@ impl Ws {
         };
         let reader = Reader {
             connection,
-            principal,
+            principal: admission.principal().name(),
             transport: line.name,
         };
         let dialect = (line.begin)(opening);
@@ -177,26 +190,59 @@ impl Ws {
             };
             let Shared {
                 config,
-                desk,
+                door,
+                apps,
                 drain,
                 bounds,
                 connections,
             } = &*ws.0;
             connections.opened(line.name);
             let socket = Socket::new(raw, *bounds).await;
-            let follows = Follows::new(desk.hub.clone(), reader, config.subscriptions_max);
-            let (config, desk) = (config.clone(), desk.clone());
+            let desk = Desk {
+                hub: door.hub().clone(),
+                admission: Arc::new(admission),
+                judge: line.judge,
+                apps: apps.clone(),
+            };
+            let follows = Follows::new(&desk, reader, config.subscriptions_max);
+            let config = config.clone();
             let conversation =
                 Conversation::new(dialect, (socket, follows), desk, config, drain.clone());
-            let reason = conversation.run().await;
+            let reason = tokio::select! {
+                reason = conversation.run() => reason,
+                () = drain.gave_up() => CloseReason::Drain,
+            };
             connections.closed(line.name, reason);
+            drop(places);
         });
         response.into_response()
     }
-}
 
-/// Who is at the door. With `auth.mode = none` everybody is nobody in particular, and a token is
-/// taken and not looked at. This is the only way in: what refuses a handshake belongs here.
-const fn admit(_headers: &HeaderMap, _token: Option<&str>) -> Option<String> {
-    None
+    /// The token of a client whose dialect looks at it itself.
+    fn own_token(&self, line: &Line, request: &mut Request) -> Option<String> {
+        match line.judge {
+            Judge::Door => None,
+            Judge::Dialect => {
+                let shown = self.0.door.visitor(request).credentials;
+                shown.first().map(|token| token.reveal().to_owned())
+            }
+        }
+    }
+
+    /// Who is at the door, with a place; or the refusal of the handshake. The HTTP face has asked
+    /// already, except where a dialect asks for itself, after the handshake.
+    fn admit(&self, request: &mut Request) -> Result<(Admission, Places), Box<Response>> {
+        let door = &self.0.door;
+        let visitor = door.visitor(request);
+        let principal = match request.extensions().get::<Caller>() {
+            Some(caller) => Arc::clone(&caller.principal),
+            None => Arc::new(Principal::nobody()),
+        };
+        let name = principal.name();
+        let places = door
+            .limits()
+            .connect(visitor.address, name.as_deref())
+            .map_err(|reached| Box::new(refused::limit(reached)))?;
+        Ok((Admission::new(door.clone(), principal), places))
+    }
 }

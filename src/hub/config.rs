@@ -1,5 +1,6 @@
 //! What the hub may take.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::hub::cap::RateCaps;
 use crate::hub::lane;
 use crate::quantity::ByteSize;
-use crate::topic::{Bounds, Classes};
+use crate::topic::{Bounds, Classes, Kind, Status};
 
 /// The bounds and habits of the hub.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Config {
     /// How long a topic is kept without a new event.
     #[serde(with = "crate::quantity::duration")]
     pub idle_age_max: Duration,
+    /// Where kinds of topics are kept for times of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<Kind, KindConfig>,
     /// How often old topics are looked for.
     #[serde(with = "crate::quantity::duration")]
     pub sweep_interval: Duration,
@@ -49,7 +53,40 @@ pub struct Config {
     pub classes: Classes,
 }
 
+/// How long topics of one kind are kept. What is absent is as for all.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindConfig {
+    /// How long a topic is kept after its terminal event.
+    #[serde(
+        default,
+        with = "crate::quantity::duration::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ended_age_max: Option<Duration>,
+    /// How long a topic is kept without a new event.
+    #[serde(
+        default,
+        with = "crate::quantity::duration::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub idle_age_max: Option<Duration>,
+}
+
 impl Config {
+    /// How long a topic of a kind is kept, once nobody is subscribed.
+    pub(crate) fn age_max(&self, kind: Kind, status: Status) -> Duration {
+        let own = self.kinds.get(&kind);
+        match status {
+            Status::Active => own
+                .and_then(|own| own.idle_age_max)
+                .unwrap_or(self.idle_age_max),
+            Status::Completed | Status::Failed => own
+                .and_then(|own| own.ended_age_max)
+                .unwrap_or(self.ended_age_max),
+        }
+    }
+
     pub(crate) const fn fold_bounds(&self) -> Bounds {
         Bounds {
             states_max: self.snapshot_states_max,

@@ -60,12 +60,14 @@ impl Hub {
         self.topic(name)?.job()
     }
 
-    /// A page of up to `limit` jobs after a topic, all or of one status.
+    /// A page of up to `limit` jobs after a topic, all or of one status, of those that `is_shown`
+    /// says may be seen.
     pub async fn jobs(
         &self,
         status: Option<JobStatus>,
         after: Option<String>,
         limit: usize,
+        is_shown: impl Fn(&Topic) -> bool,
     ) -> JobPage {
         let mut filter = TopicFilter {
             kind: Some(Kind::Job),
@@ -74,7 +76,7 @@ impl Hub {
         };
         let mut jobs = Vec::new();
         loop {
-            let page = self.topics(&filter, LIST_CHUNK);
+            let page = self.topics(&filter, LIST_CHUNK, &is_shown);
             for topic in &page.topics {
                 let Some((job, _)) = topic.job() else {
                     continue;

@@ -98,8 +98,8 @@ impl Hub {
             if shown.is_ok() {
                 state.tail = event.seq;
             } else {
-                state.stage = state.fold.stage();
                 state.claimed_for = None;
+                state.stage = state.fold.stage();
             }
             drop(state);
             return Submitted::Settled(shown.map(|()| {
@@ -192,8 +192,8 @@ impl Hub {
                 Err(_) if is_current && state.generation == generation => {
                     state.generation += 1;
                     state.tail = state.ring.head();
-                    state.stage = state.fold.stage();
                     state.claimed_for = None;
+                    state.stage = state.fold.stage();
                     result.map(|_| ())
                 }
                 _ => result.map(|_| ()),

@@ -333,10 +333,7 @@ impl Topic {
     /// Whether it ended or fell silent so long ago that it may be forgotten.
     pub(crate) fn is_forgettable(&self, config: &Config, now_ms: i64) -> bool {
         let state = self.peek();
-        let age_max = match state.status() {
-            Status::Active => config.idle_age_max,
-            Status::Completed | Status::Failed => config.ended_age_max,
-        };
+        let age_max = config.age_max(self.name.kind(), state.status());
         let age_ms = u128::try_from(now_ms - state.touched_ms).unwrap_or(0);
         let is_kept = self.name.as_str() == topic::REVOCATIONS;
         !is_kept && state.seats.len() == 0 && age_ms > age_max.as_millis()
@@ -398,8 +395,8 @@ impl State {
         self.tail = Seq::ZERO;
         self.generation += 1;
         self.claims.clear();
-        self.stage = Stage::default();
         self.claimed_for = None;
+        self.stage = Stage::default();
         self.ring = Ring::new(
             Seq::ZERO,
             self.bounds.ring_events_max,

@@ -87,7 +87,7 @@ enum Backend {
 impl Librarian {
     /// A library over its store, or over the service if there is one. What was not told before the
     /// last exit is told now; imports go on.
-    pub fn new(documents: Documents, upstream: Option<Client>, hub: Hub, drain: Drain) -> Self {
+    pub fn new(documents: Documents, upstream: Option<Client>, hub: Hub, drain: &Drain) -> Self {
         let librarian = Self(Arc::new(Shared {
             bounds: documents.config().clone(),
             teller: Teller::default(),

@@ -1,5 +1,6 @@
 //! What the store may take.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::quantity::ByteSize;
 use crate::store::documents;
 use crate::store::memory::Bounds;
+use crate::topic::Kind;
 
 /// What the store may take.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +22,16 @@ pub struct Config {
     pub log_events_max: usize,
     /// Most bytes of one topic; the oldest events make room.
     pub log_bytes_max: ByteSize,
+    /// How long an event stays in its log; it leaves when a later one comes. Absent: no bound.
+    #[serde(
+        default,
+        with = "crate::quantity::duration::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub log_age_max: Option<Duration>,
+    /// Where kinds of topics have bounds of their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<Kind, KindConfig>,
     /// Most bytes of all topics together in memory; a publish beyond it is refused.
     pub bytes_max: ByteSize,
     /// Most idempotency receipts; the oldest make room.
@@ -34,6 +46,26 @@ pub struct Config {
     pub sqlite: Sqlite,
     /// Libraries and their documents.
     pub documents: documents::Config,
+}
+
+/// The bounds of the logs of one kind of topics. What is absent is as for all.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the extreme goes last in a name")]
+pub struct KindConfig {
+    /// Most events of one topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_events_max: Option<usize>,
+    /// Most bytes of one topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes_max: Option<ByteSize>,
+    /// How long an event stays in its log.
+    #[serde(
+        default,
+        with = "crate::quantity::duration::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub log_age_max: Option<Duration>,
 }
 
 /// What the durable store may take.
@@ -75,10 +107,18 @@ impl Durability {
 }
 
 impl Config {
-    pub(crate) fn bounds(&self) -> Bounds {
+    /// The bounds of the logs of a kind of topics. Age is none for the gateway's own topics: what
+    /// they hold (revocations) counts until it is taken back.
+    pub(crate) fn bounds(&self, kind: Kind) -> Bounds {
+        let own = self.kinds.get(&kind).cloned().unwrap_or_default();
+        let age_max = own
+            .log_age_max
+            .or(self.log_age_max)
+            .filter(|_| kind != Kind::System);
         Bounds {
-            events_max: self.log_events_max,
-            bytes_max: self.log_bytes_max.bytes(),
+            events_max: own.log_events_max.unwrap_or(self.log_events_max),
+            bytes_max: own.log_bytes_max.unwrap_or(self.log_bytes_max).bytes(),
+            age_seconds_max: age_max.map_or(u64::MAX, |age_max| age_max.as_secs()),
             total_bytes_max: self.bytes_max.bytes(),
         }
     }

@@ -13,6 +13,7 @@ use crate::topic::{Event, Seq};
 pub(crate) struct Bounds {
     pub(crate) events_max: usize,
     pub(crate) bytes_max: usize,
+    pub(crate) age_seconds_max: u64,
     pub(crate) total_bytes_max: usize,
 }
 
@@ -52,12 +53,20 @@ impl MemoryLog {
         self.bytes += bytes;
         self.head = event.seq;
         self.events.push_back(Arc::clone(event));
-        while self.events.len() > 1
-            && (self.events.len() > self.bounds.events_max || self.bytes > self.bounds.bytes_max)
-        {
+        while self.events.len() > 1 && self.is_beyond(event.timestamp_ms) {
             self.drop_oldest();
         }
         Ok(())
+    }
+
+    /// Whether the oldest event has to leave.
+    fn is_beyond(&self, now_ms: i64) -> bool {
+        let bounds = &self.bounds;
+        let age_ms = |event: &Arc<Event>| now_ms.saturating_sub(event.timestamp_ms);
+        let age_seconds = u64::try_from(self.events.front().map_or(0, age_ms) / 1000);
+        self.events.len() > bounds.events_max
+            || self.bytes > bounds.bytes_max
+            || age_seconds.unwrap_or(0) > bounds.age_seconds_max
     }
 
     fn drop_oldest(&mut self) {

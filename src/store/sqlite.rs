@@ -36,7 +36,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use self::shelf::Shelf;
 use self::writer::Writer;
 use crate::store::condition::Condition;
-use crate::store::memory::Bounds;
 use crate::store::{Config, Error, Fingerprint, Given, Metrics, OpenError};
 use crate::topic::{Epoch, Event, TopicName};
 
@@ -53,7 +52,7 @@ pub(crate) struct Sqlite(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     shelf: Arc<Shelf>,
-    bounds: Bounds,
+    config: Config,
     queue: Option<mpsc::Sender<Queued>>,
     queue_bytes: Arc<Semaphore>,
     queue_units_max: usize,
@@ -172,7 +171,7 @@ impl Sqlite {
             .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         Ok(Self(Arc::new(Shared {
             shelf,
-            bounds: config.bounds(),
+            config: config.clone(),
             queue: Some(queue),
             queue_bytes: Arc::new(Semaphore::new(queue_units_max)),
             queue_units_max,

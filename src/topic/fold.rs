@@ -119,11 +119,11 @@ pub struct Fold {
     facts: VecDeque<Arc<Event>>,
     clarifications: BTreeMap<String, Clarification>,
     terminal: Option<Arc<Event>>,
+    owner: Option<Arc<str>>,
     /// The numbers of the first and the last terminal event, also of an earlier attempt.
     terminals: Option<(Seq, Seq)>,
     /// Of a topic of kind job, once one of its events is a step.
     job: Option<Box<Job>>,
-    owner: Option<Arc<str>>,
 }
 
 impl Fold {
@@ -135,9 +135,9 @@ impl Fold {
             facts: VecDeque::new(),
             clarifications: BTreeMap::new(),
             terminal: None,
+            owner: None,
             terminals: None,
             job: None,
-            owner: None,
         }
     }
 

@@ -14,7 +14,8 @@ pub const REVOCATIONS: &str = "system:revocations";
 const ID_BYTES_MAX: usize = 128;
 
 /// The kind of a topic: which family of applications its events belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A session of the Document Processing API; the room of a Socket.IO subscriber.
     Session,

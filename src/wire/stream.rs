@@ -50,11 +50,18 @@ pub trait Filter: Send + 'static {
     /// The client sent a frame; up to four bytes of its payload are shown.
     fn incoming(&mut self, opcode: u8, start: &[u8]);
 
+    /// Whether more of the client may be read. When that changes, the outbox's reader is to be woken
+    /// (`Outbox::wake_reader`).
+    fn may_read(&self) -> bool;
+
     /// Whether the client's frames are still of interest.
     fn wants_incoming(&self) -> bool;
 
     /// A payload that the engine is to read as a text frame of the client, if there is one.
     fn feed(&mut self) -> Option<u8>;
+
+    /// The client took too little for too long, or acknowledged nothing: the stream ends.
+    fn stalled(&mut self);
 
     /// There is room in the outbox again, and somebody was turned away before.
     fn writable(&mut self);
@@ -128,7 +135,20 @@ impl<F: Filter + Unpin> AsyncRead for Stream<F> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
+        let polled = self.read(cx, buf);
+        // The watch over the outboxes says so, and the system of a peer that vanished.
+        if let Poll::Ready(Err(error)) = &polled
+            && error.kind() == io::ErrorKind::TimedOut
+        {
+            self.filter.stalled();
+        }
+        polled
+    }
+}
+
+impl<F: Filter + Unpin> Stream<F> {
+    fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self;
         this.outbox.reader().register(cx.waker());
         // A call may turn somebody away again: then there is something to drain.
         while let Poll::Ready(owes_a_call) = this.outbox.poll_drain(cx)? {
@@ -147,6 +167,9 @@ impl<F: Filter + Unpin> AsyncRead for Stream<F> {
         }
         let start = buf.filled().len();
         if this.early.is_empty() {
+            if !this.filter.may_read() {
+                return Poll::Pending;
+            }
             loop {
                 ready!(this.tcp().poll_read_ready(cx))?;
                 match this.tcp().try_read(buf.initialize_unfilled()) {
@@ -346,6 +369,10 @@ mod tests {
             self.incoming.push((opcode, start.to_vec()));
         }
 
+        fn may_read(&self) -> bool {
+            true
+        }
+
         fn wants_incoming(&self) -> bool {
             true
         }
@@ -353,6 +380,8 @@ mod tests {
         fn feed(&mut self) -> Option<u8> {
             None
         }
+
+        fn stalled(&mut self) {}
 
         fn writable(&mut self) {}
 

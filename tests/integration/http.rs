@@ -22,10 +22,13 @@ use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tidings::auth::{self, Auth, Origins};
+use tidings::connection::Door;
 use tidings::drain::Drain;
 use tidings::face::http;
 use tidings::face::library::Watchers;
 use tidings::hub::{self, Hub};
+use tidings::limit::{self, Limits};
 use tidings::producer::library::Librarian;
 use tidings::store::Store;
 use tidings::store::documents::Documents;
@@ -73,7 +76,7 @@ fn libraries(
 ) -> http::library::Libraries {
     let documents = Documents::open(&parts.store).unwrap();
     let service = Client::new(&parts.upstream, upstream::Metrics::default()).unwrap();
-    let librarian = Librarian::new(documents, service, hub.clone(), drain.clone());
+    let librarian = Librarian::new(documents, service, hub.clone(), drain);
     http::library::Libraries::new(
         (librarian, Watchers::default()),
         parts.http.clone(),
@@ -116,7 +119,7 @@ impl Face {
         let libraries = libraries(&parts, &hub, &drain, &metrics);
         let state = http::State::new(
             parts.http.clone(),
-            hub.clone(),
+            door(&hub),
             drain.clone(),
             metrics,
             Arc::new(registry),
@@ -179,6 +182,14 @@ impl Face {
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.json()["events"].as_array().unwrap().clone()
     }
+}
+
+/// A door that is open to everybody.
+fn door(hub: &Hub) -> Door {
+    let auth = Auth::open(section(&["auth"]), auth::Metrics::default()).unwrap();
+    let limits = Limits::new(section(&["limit"]), limit::Metrics::default()).unwrap();
+    let origins = Origins::new(&["*".to_owned()]).unwrap();
+    Door::new(auth, limits, origins, hub.clone())
 }
 
 impl Answer {

@@ -212,6 +212,10 @@ async fn costs_itself_only(face: Face, fault: Fault) {
         }
         Face::Sse => nothing_stays.push("tidings_http_streams 0"),
     }
+    if face == Face::WebSocket {
+        nothing_stays
+            .push(r#"tidings_connections_closed_total{face="socketio",reason="stalled"} 1"#);
+    }
     let watched = async {
         publish(&gateway, &flood()).await;
         figures(&gateway, &nothing_stays).await;

@@ -226,7 +226,7 @@ async fn compare(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let dir = tempfile::tempdir().unwrap();
     let plain = open(None, EVENTS_IN_LOG);
     let mut durable = open(Some(dir.path()), EVENTS_IN_LOG);
-    let topics: [TopicName; 2] = ["session:a".parse().unwrap(), "job:b".parse().unwrap()];
+    let topics: [TopicName; 2] = ["session:a".parse().unwrap(), "room:b".parse().unwrap()];
     let mut before: [Option<Cursor>; 2] = [None, None];
     for (n, step) in steps.into_iter().enumerate() {
         match step {

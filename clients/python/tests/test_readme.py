@@ -13,7 +13,7 @@ BLOCKS = BLOCK.findall((PACKAGE / "README.md").read_text())
 
 
 def test_there_is_no_block_that_is_not_run():
-    assert [language for language, _, _ in BLOCKS] == ["python"] * 5
+    assert [language for language, _, _ in BLOCKS] == ["python"] * 6
 
 
 @pytest.mark.parametrize(("code", "output"), [(code, output) for _, code, output in BLOCKS])

@@ -35,6 +35,7 @@ const FOLD: Fold<JobState> = {
   apply(state, name, data) {
     const message = text(data["message"], state.message);
     switch (name) {
+      case "started":
       case "job_started":
       case "file_processing":
       case "file_completed":
@@ -48,7 +49,10 @@ const FOLD: Fold<JobState> = {
       case "job_completed":
       case "completed":
         return { ...state, status: "completed", isCompleted: true, progress: 100, message };
+      case "job_retried":
+        return { ...FOLD.initial, isConnected: state.isConnected, isReady: state.isReady };
       case "cancelled":
+      case "job_cancelled":
         return { ...state, status: "cancelled", message };
       case "error":
       case "failed":

@@ -68,7 +68,8 @@ class Link {
       tryAllTransports: true,
       auth: (give) => void http.token().then((token) => give(token ? { token } : {}), () => give({})),
       ...options,
-      // Resuming is by cursor here, for each topic and for longer than a connection is remembered.
+      // Resuming is by cursor here, for each topic and for longer than a connection is remembered. A connection that was
+      // recovered would not be sent again what got lost of a snapshot.
       query: { ...options.query, recovery: "0" },
       forceNew: true,
     });
@@ -76,8 +77,6 @@ class Link {
       .on("connect", () => {
         for (const seat of this.#seats.values()) {
           seat.feed.reader.linked?.(true);
-          // What was sent of a snapshot and got lost is not sent again to a recovered connection.
-          if (this.#socket.recovered && !seat.feed.isSettled) this.#socket.emit("unsubscribe", { topic: seat.feed.topic });
           this.#ask(seat);
         }
       })
@@ -178,9 +177,9 @@ class Link {
     seat.feed.take(name, data instanceof ArrayBuffer ? new Uint8Array(data) : data, place, isReplayed);
   }
 
-  #subscribed({ topic, cursor, resumed }: SubscribedPayload): void {
+  #subscribed({ topic, cursor }: SubscribedPayload): void {
     const seat = this.#seats.get(topic);
-    if (!seat || (resumed && !seat.feed.isSettled)) return;
+    if (!seat) return;
     this.#topics.set(placeOf(cursor).epoch, topic);
     if (seat.isFencing) {
       seat.isFencing = false;

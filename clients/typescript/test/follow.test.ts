@@ -1,4 +1,7 @@
 // What a subscription promises, over each transport: the snapshot, then everything once and in order, across faults.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
 import { Refused } from "../src/index.js";
@@ -86,6 +89,25 @@ describe.each(Object.entries(transports))("%s", (_, connect) => {
     expect((await take(events, 1))[0]?.data["n"]).toBe(103);
     client.close();
     await Promise.all([line.stop(), first.stop(), second.stop()]);
+  });
+
+  it("goes on without a gap when a durable gateway is started anew", async () => {
+    const topic = `session:${freshId()}`;
+    const folder = mkdtempSync(join(tmpdir(), "tidings-"));
+    const first = await startGateway({ TIDINGS__STORE__DATA_DIR: folder });
+    const line = await startLine(first.port);
+    const client = connect(line.origin);
+    await first.batch(entries(topic, 1, 3));
+    const events = client.subscribe(topic)[Symbol.asyncIterator]();
+    await take(events, 3);
+    await first.stop();
+    const second = await startGateway({ TIDINGS__STORE__DATA_DIR: folder });
+    await second.batch(entries(topic, 4, 5));
+    line.mend(second.port);
+    expect((await take(events, 2)).map((one) => one.data["n"])).toEqual([4, 5]);
+    client.close();
+    await Promise.all([line.stop(), second.stop()]);
+    rmSync(folder, { recursive: true });
   });
 
   it("tells of a gap when a topic is deleted under it", async () => {

@@ -94,6 +94,26 @@ describe.each(Object.entries(transports))("%s", (_, connect) => {
     client.close();
   });
 
+  it("shows a job that fails and begins anew", async () => {
+    const id = freshId();
+    const post = (step: string, body = {}) => held.gateway.http("POST", `/v1/jobs${step}`, body);
+    await post("", { id });
+    const client = connect(held.url);
+    const job = client.job(id);
+    expect((await job.until(() => true)).status).toBe("connecting");
+    await post(`/${id}/started`);
+    await post(`/${id}/progress`, { progress: 30, message: "reading" });
+    await job.until((state) => state.progress === 30);
+    await post(`/${id}/failed`, { message: "no disk" });
+    expect(await job.until((state) => state.status === "error")).toMatchObject({ error: "no disk", progress: 30 });
+    await post(`/${id}/retry`);
+    expect(await job.until((state) => state.status === "connecting")).toMatchObject({ error: undefined, progress: 0, isReady: true });
+    await post(`/${id}/started`);
+    await post(`/${id}/cancelled`);
+    await job.until((state) => state.status === "cancelled");
+    client.close();
+  });
+
   it("shares one subscription among everybody who watches, and leaves after the last", async () => {
     const id = freshId();
     const subscribers = async () => (await held.gateway.http("GET", `/v1/topics/session:${id}/subscribers`)).body?.subscribers?.length;

@@ -100,6 +100,7 @@ pub(crate) fn binary(
     };
     Ok(Submission {
         draft,
+        owner: None,
         idempotency_key: Some(idempotency_key),
     })
 }
@@ -125,6 +126,7 @@ impl Structured<'_> {
         };
         Ok(Submission {
             draft,
+            owner: None,
             idempotency_key: Some(idempotency_key),
         })
     }

@@ -26,6 +26,8 @@ pub(crate) struct Entry<'a> {
     terminal: Option<bool>,
     /// Which attempt of a job this is of, from 1.
     attempt: Option<std::num::NonZeroU32>,
+    /// The user whose topic it is; the first event that says so counts.
+    owner: Option<String>,
     /// In a batch only, else the header.
     idempotency_key: Option<String>,
 }
@@ -34,6 +36,7 @@ pub(crate) struct Entry<'a> {
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub(crate) draft: Draft,
+    pub(crate) owner: Option<String>,
     pub(crate) idempotency_key: Option<String>,
 }
 
@@ -95,6 +98,7 @@ impl Entry<'_> {
             .with_key(self.key.as_deref())?;
         Ok(Submission {
             draft,
+            owner: self.owner,
             idempotency_key: self.idempotency_key,
         })
     }

@@ -5,8 +5,10 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 
+use crate::auth::Action;
 use crate::face::envelope;
 use crate::face::http;
+use crate::face::http::admission::Caller;
 use crate::face::http::exchange;
 use crate::face::http::extract::{Query, TopicPath};
 use crate::face::http::negotiate::{self, Offer};
@@ -59,17 +61,21 @@ pub(crate) async fn events(
     State(state): State<http::State>,
     TopicPath(topic): TopicPath,
     Query(wanted): Query<Wanted>,
-    headers: HeaderMap,
+    (caller, headers): (Caller, HeaderMap),
 ) -> Result<Response, Refusal> {
     match negotiate::choose(&headers, &OFFERS) {
-        Some(Form::Page) => page(&state, &topic, &wanted),
+        Some(Form::Page) => {
+            caller.must(Action::Read, &topic, topics::unknown)?;
+            page(&state, &topic, &wanted)
+        }
         Some(Form::Stream(form)) => {
             if wanted.limit.is_some() || wanted.reverse.is_some() {
                 let detail = "`limit` and `reverse` are for pages: a stream has no end";
                 return Err(Refusal::new(Code::QueryInvalid, detail));
             }
             let from = begin(&headers, wanted.since.as_deref())?;
-            stream::open(&state, topic, from, form)
+            caller.must(Action::Subscribe, &topic, topics::unknown)?;
+            stream::open((&state, &caller), topic, from, form)
         }
         None => Err(Refusal::new(
             Code::NotAcceptable,

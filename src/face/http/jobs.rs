@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use self::fields::Fields;
+use crate::auth::Action;
 use crate::face::http;
+use crate::face::http::admission::Caller;
 use crate::face::http::exchange;
 use crate::face::http::extract::{PathTexts, Query};
 use crate::face::http::publish::header_key;
@@ -135,6 +137,7 @@ pub(crate) const RETRY: Move = Move {
 /// `POST /v1/jobs`
 pub(crate) async fn create(
     State(state): State<http::State>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -144,18 +147,26 @@ pub(crate) async fn create(
         None => uuid::Uuid::now_v7().simple().to_string(),
     };
     let topic = TopicName::new(Kind::Job, &id)?;
-    let job = run(&state, topic, CREATE, (&headers, fields)).await?;
+    caller.must_publish(&topic)?;
+    let job = run((&state, &caller), topic, CREATE, (&headers, fields)).await?;
     Ok((StatusCode::CREATED, exchange::to_json(&job)).into_response())
 }
 
 /// `POST /v1/jobs/{id}/...`: every request that moves a job.
 pub(crate) async fn advance(
     State(state): State<http::State>,
-    path: PathTexts,
+    (caller, path): (Caller, PathTexts),
     headers: HeaderMap,
     (body, to): (Body, Move),
 ) -> Result<Response, Refusal> {
     let topic = topic(&path)?;
+    // Whoever follows a job may ask for its end, as it may answer a question.
+    let action = if to.step == Step::AskCancel {
+        Action::Answer
+    } else {
+        Action::Publish
+    };
+    caller.must(action, &topic, unknown)?;
     let (job, _) = state.hub().job(&topic).ok_or(JobError::Unknown)?;
     let fields = Fields::of(&state, &headers, body).await?;
     // Asking twice is harmless, and one event is enough.
@@ -163,18 +174,19 @@ pub(crate) async fn advance(
         job.stage().still(fields.attempt)?;
         return Ok(exchange::to_json(&job.record()));
     }
-    let job = run(&state, topic, to, (&headers, fields)).await?;
+    let job = run((&state, &caller), topic, to, (&headers, fields)).await?;
     Ok(exchange::to_json(&job))
 }
 
 /// `POST /v1/jobs/{id}/heartbeat`
 pub(crate) async fn heartbeat(
     State(state): State<http::State>,
-    path: PathTexts,
+    (caller, path): (Caller, PathTexts),
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let topic = topic(&path)?;
+    caller.must(Action::Publish, &topic, unknown)?;
     let fields = Fields::of(&state, &headers, body).await?;
     let job = state.hub().heartbeat(&topic, fields.attempt)?;
     Ok(exchange::to_json(&job.record()))
@@ -184,10 +196,12 @@ pub(crate) async fn heartbeat(
 /// until `wait` has passed (at most `hub.answer_wait_max`), or when the gateway drains.
 pub(crate) async fn stopping(
     State(state): State<http::State>,
+    caller: Caller,
     path: PathTexts,
     Query(Stopping { wait, attempt }): Query<Stopping>,
 ) -> Result<Response, Refusal> {
     let topic = topic(&path)?;
+    caller.must(Action::Await, &topic, unknown)?;
     let asked = state.hub().wait_for_cancel(&topic, attempt, wait).await?;
     Ok(match asked {
         Some(request) => exchange::to_json(&json!({
@@ -203,15 +217,19 @@ pub(crate) async fn stopping(
 /// `GET /v1/jobs/{id}`
 pub(crate) async fn one(
     State(state): State<http::State>,
+    caller: Caller,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (job, _) = state.hub().job(&topic(&path)?).ok_or(JobError::Unknown)?;
+    let topic = topic(&path)?;
+    caller.must(Action::Read, &topic, unknown)?;
+    let (job, _) = state.hub().job(&topic).ok_or(JobError::Unknown)?;
     Ok(exchange::to_json(&job.record()))
 }
 
 /// `GET /v1/jobs`
 pub(crate) async fn list(
     State(state): State<http::State>,
+    caller: Caller,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
     let limit = state.limit(wanted.limit)?;
@@ -220,11 +238,18 @@ pub(crate) async fn list(
         .transpose()
         .map_err(|error| Refusal::new(Code::QueryInvalid, format!("`status`: {error}")))?;
     let after = wanted.after.map(|id| format!("{}:{id}", Kind::Job));
-    let page = state.hub().jobs(status, after, limit).await;
+    let page = state
+        .hub()
+        .jobs(status, after, limit, |topic| caller.may_read(topic))
+        .await;
     Ok(exchange::to_json(&Page {
         jobs: page.jobs.iter().map(crate::topic::Job::record).collect(),
         next: page.next.map(|topic| topic.id().to_owned()),
     }))
+}
+
+fn unknown(_: &TopicName) -> Refusal {
+    JobError::Unknown.into()
 }
 
 fn topic(path: &PathTexts) -> Result<TopicName, Refusal> {
@@ -234,7 +259,7 @@ fn topic(path: &PathTexts) -> Result<TopicName, Refusal> {
 
 /// Appends the event, and gives the job as it is then.
 async fn run(
-    state: &http::State,
+    (state, caller): (&http::State, &Caller),
     topic: TopicName,
     to: Move,
     (headers, fields): (&HeaderMap, Fields),
@@ -245,6 +270,8 @@ async fn run(
     let draft = Draft::json(topic.clone(), name, &data)?
         .with_class(to.class)
         .with_attempt(attempt);
+    let draft = caller.own(draft, None)?;
+    caller.count_events(1)?;
     let key = header_key(headers)?.map(Idempotency);
     state.hub().append(draft, key).await?;
     let (job, _) = state.hub().job(&topic).ok_or(JobError::Unknown)?;

@@ -19,16 +19,19 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use uuid::Uuid;
 
+use crate::auth::Action;
 use crate::document::{DocumentId, LibraryId, NewLibrary};
 use crate::drain::Drain;
+use crate::face::http::admission::Caller;
 use crate::face::http::exchange::{self, RequestId};
 use crate::face::http::extract::{self, Media, PathTexts, parse};
 use crate::face::http::refusal::{Code, Refusal};
 use crate::face::http::{Config, Metrics};
 use crate::face::library::{self as shapes, Watchers};
 use crate::hub::Hub;
-use crate::producer::library::Librarian;
+use crate::producer::library::{self as libraries, Librarian};
 
 /// What these paths use. Cheap to clone.
 #[derive(Clone)]
@@ -113,24 +116,54 @@ pub fn routes(state: Libraries) -> Router {
         .with_state(state)
 }
 
-/// The library that a path names.
-struct InLibrary(LibraryId);
+/// The library that a path names, for somebody who may read it.
+struct Reading(LibraryId);
 
-/// The library and the document that a path names.
-struct OfDocument(LibraryId, DocumentId);
+/// The library that a path names, for somebody who may change it.
+struct Writing(LibraryId);
+
+/// The document that a path names.
+struct OfDocument(DocumentId);
 
 fn no_id(what: &str) -> Refusal {
     let detail = format!("Invalid {what} format: use a UUID");
     Refusal::new(Code::IdInvalid, detail)
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for InLibrary {
+async fn named<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    action: Action,
+) -> Result<LibraryId, Refusal> {
+    let texts = PathTexts::from_request_parts(parts, state).await?;
+    let id: Option<LibraryId> = texts.0.first().and_then(|text| text.parse().ok());
+    let id = id.ok_or_else(|| no_id("library_id"))?;
+    let caller = Caller::from_request_parts(parts, state).await?;
+    let topic = libraries::topic(id);
+    // Whoever may change a library knows that it is there.
+    if !caller.may(Action::Read, &topic) && !caller.may(action, &topic) {
+        let detail = format!("Library {id} not found");
+        return Err(Refusal::new(Code::LibraryUnknown, detail));
+    }
+    if action == Action::Publish {
+        caller.must_publish(&topic)?;
+    }
+    Ok(id)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Reading {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let texts = PathTexts::from_request_parts(parts, state).await?;
-        let id = texts.0.first().and_then(|text| text.parse().ok());
-        id.map(Self).ok_or_else(|| no_id("library_id"))
+        named(parts, state, Action::Read).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Writing {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        named(parts, state, Action::Publish).await.map(Self)
     }
 }
 
@@ -138,19 +171,21 @@ impl<S: Send + Sync> FromRequestParts<S> for OfDocument {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
-        let InLibrary(library) = InLibrary::from_request_parts(parts, state).await?;
         let texts = PathTexts::from_request_parts(parts, state).await?;
         let id = texts.0.get(1).and_then(|text| text.parse().ok());
-        let id = id.ok_or_else(|| no_id("document_id"))?;
-        Ok(Self(library, id))
+        id.map(Self).ok_or_else(|| no_id("document_id"))
     }
 }
 
 /// `GET /v1/libraries`
-async fn list(From(state): From<Libraries>) -> Result<Response, Refusal> {
-    let libraries = state.librarian().libraries().await?;
-    let libraries: Vec<Value> = libraries.iter().map(shapes::library).collect();
-    Ok(exchange::to_json(&libraries))
+async fn list(From(state): From<Libraries>, caller: Caller) -> Result<Response, Refusal> {
+    let known = state.librarian().libraries().await?;
+    let seen: Vec<Value> = known
+        .iter()
+        .filter(|library| caller.may(Action::Read, &libraries::topic(library.id)))
+        .map(shapes::library)
+        .collect();
+    Ok(exchange::to_json(&seen))
 }
 
 /// A library as clients ask for it. What a service may want beside the name is passed over.
@@ -164,9 +199,12 @@ struct Wanted {
 async fn create(
     From(state): From<Libraries>,
     Extension(request): Extension<RequestId>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
+    // Its id is not known yet: whoever may publish to any library may make one.
+    caller.must_publish(&libraries::topic(LibraryId(Uuid::nil())))?;
     let wanted: Wanted = state.json(&headers, body).await?;
     let new = NewLibrary {
         name: wanted.name.unwrap_or_default(),
@@ -177,7 +215,7 @@ async fn create(
 }
 
 /// `GET /v1/libraries/{id}`
-async fn one(From(state): From<Libraries>, path: InLibrary) -> Result<Response, Refusal> {
+async fn one(From(state): From<Libraries>, path: Reading) -> Result<Response, Refusal> {
     let library = state.librarian().library(path.0).await?;
     Ok(exchange::to_json(&shapes::library(&library)))
 }
@@ -186,7 +224,7 @@ async fn one(From(state): From<Libraries>, path: InLibrary) -> Result<Response, 
 async fn delete(
     From(state): From<Libraries>,
     Extension(request): Extension<RequestId>,
-    path: InLibrary,
+    path: Writing,
 ) -> Result<StatusCode, Refusal> {
     let librarian = state.librarian();
     librarian.delete_library(path.0, request.as_str()).await?;

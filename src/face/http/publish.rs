@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::face::http;
+use crate::face::http::admission::{Caller, rate_headers};
 use crate::face::http::cloud_event;
 use crate::face::http::entry::{Entry, Submission, check_key};
 use crate::face::http::exchange::{self, RequestId};
@@ -35,6 +36,9 @@ enum Form {
     Lines,
 }
 
+/// Who asks, and how, besides the body.
+type Asks = (Caller, Extension<RequestId>, HeaderMap);
+
 /// A request to publish, before its body is understood.
 struct Posted<'a> {
     headers: &'a HeaderMap,
@@ -48,28 +52,25 @@ struct Posted<'a> {
 pub(crate) async fn to_topic(
     State(state): State<http::State>,
     TopicPath(topic): TopicPath,
-    Extension(id): Extension<RequestId>,
-    headers: HeaderMap,
+    asks: Asks,
     body: Body,
 ) -> Result<Response, Refusal> {
-    publish(&state, Some(&topic), &id, &headers, body).await
+    publish(&state, Some(&topic), &asks, body).await
 }
 
 /// `POST /v1/events`
 pub(crate) async fn to_many(
     State(state): State<http::State>,
-    Extension(id): Extension<RequestId>,
-    headers: HeaderMap,
+    asks: Asks,
     body: Body,
 ) -> Result<Response, Refusal> {
-    publish(&state, None, &id, &headers, body).await
+    publish(&state, None, &asks, body).await
 }
 
 async fn publish(
     state: &http::State,
     topic: Option<&TopicName>,
-    id: &RequestId,
-    headers: &HeaderMap,
+    (caller, Extension(id), headers): &Asks,
     body: Body,
 ) -> Result<Response, Refusal> {
     let header_key = header_key(headers)?;
@@ -83,36 +84,40 @@ async fn publish(
     };
     match posted.wanted()? {
         Wanted::One(submission) => {
-            let receipt = submit(state, *submission, header_key).await?;
-            Ok(exchange::to_json(&receipt))
+            let quota = caller.count_events(1)?;
+            let receipt = submit((state, caller), *submission, header_key).await?;
+            Ok((rate_headers(quota), exchange::to_json(&receipt)).into_response())
         }
         Wanted::Many(..) if header_key.is_some() => Err(Refusal::new(
             Code::KeyInvalid,
             "a batch has no single key: give each entry its own `idempotency_key`",
         )),
         Wanted::Many(form, entries) => {
+            let quota = caller.count_events(entries.len())?;
             let mut answers = Vec::new();
             for entry in entries {
                 let result = match entry {
-                    Ok(submission) => submit(state, submission, None).await,
+                    Ok(submission) => submit((state, caller), submission, None).await,
                     Err(refusal) => Err(refusal),
                 };
                 form.add(&mut answers, &result, id);
             }
-            Ok(form.answer(answers))
+            Ok((rate_headers(quota), form.answer(answers)).into_response())
         }
     }
 }
 
 async fn submit(
-    state: &http::State,
+    (state, caller): (&http::State, &Caller),
     submission: Submission,
     header_key: Option<&str>,
 ) -> Result<Receipt, Refusal> {
     let key = header_key
         .or(submission.idempotency_key.as_deref())
         .map(Idempotency);
-    Ok(state.hub().append(submission.draft, key).await?)
+    caller.must_publish(submission.draft.topic())?;
+    let draft = caller.own(submission.draft, submission.owner.as_deref())?;
+    Ok(state.hub().append(draft, key).await?)
 }
 
 /// The idempotency key of a request, if it has one.

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 pub(crate) use self::code::Code;
 
 use crate::hub::{AnswerError, AppendError, AttachError, JobError, TooManyTopics, WaitError};
+use crate::limit::Reached;
 use crate::store;
 use crate::topic::{CursorError, DraftError, EventNameError, Forbidden, TopicNameError};
 
@@ -27,6 +28,8 @@ pub(crate) struct Refusal {
     code: Code,
     detail: String,
     members: Option<Box<Map<String, Value>>>,
+    /// When it is worth another try, if that is known better than the code knows it.
+    retry_after_seconds: Option<u32>,
 }
 
 impl Refusal {
@@ -36,6 +39,7 @@ impl Refusal {
             code,
             detail: detail.into(),
             members: None,
+            retry_after_seconds: None,
         }
     }
 
@@ -59,8 +63,9 @@ impl Refusal {
     }
 
     /// After how many seconds it is worth another try, if it is.
-    pub(crate) const fn retry_after_seconds(&self) -> Option<u32> {
-        self.code.retry_after_seconds()
+    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
+        self.retry_after_seconds
+            .or_else(|| self.code.retry_after_seconds())
     }
 
     /// As a problem (RFC 9457).
@@ -142,6 +147,16 @@ impl From<DraftError> for Refusal {
             DraftError::Question => Code::ClarificationInvalid,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<Reached> for Refusal {
+    fn from(reached: Reached) -> Self {
+        let refusal = Self::new(Code::LimitReached, reached.to_string());
+        Self {
+            retry_after_seconds: Some(reached.retry_after_seconds()),
+            ..refusal.with("limit", reached.limit.as_str())
+        }
     }
 }
 

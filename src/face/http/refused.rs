@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse as _, Response};
 
 use crate::face::http::refusal::{Code, Refusal};
+use crate::limit::Reached;
 
 /// The node is draining.
 pub(crate) fn draining() -> Response {
@@ -13,4 +14,9 @@ pub(crate) fn draining() -> Response {
 /// The request is no WebSocket handshake.
 pub(crate) fn not_an_upgrade(why: &str) -> Response {
     Refusal::new(Code::UpgradeRequired, why).into_response()
+}
+
+/// A limit is reached.
+pub(crate) fn limit(reached: Reached) -> Response {
+    Refusal::from(reached).into_response()
 }

@@ -14,13 +14,17 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream};
 
+use crate::auth::Action;
+use crate::connection::{Admission, Notice};
 use crate::drain::{Drain, Turn};
 use crate::face::envelope::{self, Telling};
 use crate::face::http;
+use crate::face::http::admission::Caller;
 use crate::face::http::metrics::OpenStream;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::face::sse;
 use crate::hub::{Feed, FeedItem, From, Reader};
+use crate::limit::Places;
 use crate::topic::TopicName;
 
 /// A piece is sent when it has this many bytes, even if more is there.
@@ -46,6 +50,8 @@ struct Open {
     turn: Turn,
     /// What is sent at once, before any event.
     opening: Option<Vec<u8>>,
+    admission: Admission,
+    _places: Places,
     _counted: OpenStream,
 }
 
@@ -54,7 +60,7 @@ struct Open {
 /// # Errors
 /// When the gateway drains, or a bound of the hub is reached.
 pub(crate) fn open(
-    state: &http::State,
+    (state, caller): (&http::State, &Caller),
     topic: TopicName,
     from: From,
     form: Form,
@@ -67,7 +73,7 @@ pub(crate) fn open(
     }
     let reader = Reader {
         connection: uuid::Uuid::now_v7().simple().to_string(),
-        principal: None,
+        principal: caller.name(),
         transport: form.transport(),
     };
     let open = Open {
@@ -78,6 +84,8 @@ pub(crate) fn open(
         drain: state.drain().clone(),
         turn: Turn::default(),
         opening: form.opening(state.config().sse_retry),
+        admission: caller.attend(),
+        _places: caller.take_places()?,
         _counted: state.metrics().stream_opened(),
     };
     let headers = [
@@ -112,6 +120,7 @@ impl Open {
             item = self.feed.next() => item,
             // What was published before may be there although nobody was woken yet.
             () = self.turn.comes(&self.drain) => self.feed.next().now_or_never()?,
+            () = ended(&self.admission, &self.topic) => return None,
             () = tokio::time::sleep(self.keepalive_interval) => {
                 return Some(Bytes::from_static(self.form.keep_alive()));
             }
@@ -124,6 +133,17 @@ impl Open {
             self.form.write(&mut piece, &self.topic, item);
         }
         Some(piece.into())
+    }
+}
+
+/// Returns when the reader is no longer let in. A stream has no way to show a new token: its reader
+/// comes back with one, and its cursor.
+async fn ended(admission: &Admission, topic: &TopicName) {
+    loop {
+        match admission.next().await {
+            Notice::Expiring(_) if admission.may(Action::Subscribe, topic) => {}
+            Notice::Expiring(_) | Notice::Ended(_) => return,
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::Action;
 use crate::face::envelope::{self, Telling};
 use crate::face::http;
+use crate::face::http::admission::Caller;
 use crate::face::http::exchange;
 use crate::face::http::extract::{Query, TopicPath};
 use crate::face::http::refusal::{Code, Refusal};
@@ -46,6 +48,7 @@ struct Line {
 /// `GET /v1/topics`
 pub(crate) async fn list(
     State(state): State<http::State>,
+    caller: Caller,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
     let limit = state.limit(wanted.limit)?;
@@ -55,7 +58,9 @@ pub(crate) async fn list(
         prefix: wanted.prefix,
         after: wanted.after,
     };
-    let page = state.hub().topics(&filter, limit);
+    let page = state
+        .hub()
+        .topics(&filter, limit, |topic| caller.may_read(topic));
     let next = page
         .topics
         .last()
@@ -87,7 +92,9 @@ impl Line {
 pub(crate) async fn snapshot(
     State(state): State<http::State>,
     TopicPath(name): TopicPath,
+    caller: Caller,
 ) -> Result<Response, Refusal> {
+    caller.must(Action::Read, &name, unknown)?;
     let topic = state.topic(&name)?;
     let snapshot = topic.snapshot();
     if snapshot.cursor.seq == Seq::ZERO {
@@ -124,7 +131,9 @@ pub(crate) async fn snapshot(
 pub(crate) async fn delete(
     State(state): State<http::State>,
     TopicPath(name): TopicPath,
+    caller: Caller,
 ) -> Result<StatusCode, Refusal> {
+    caller.must(Action::Delete, &name, unknown)?;
     if state.hub().delete(&name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -144,7 +153,9 @@ struct Presence {
 pub(crate) async fn subscribers(
     State(state): State<http::State>,
     TopicPath(name): TopicPath,
+    caller: Caller,
 ) -> Result<Response, Refusal> {
+    caller.must(Action::Presence, &name, unknown)?;
     let topic = state.topic(&name)?;
     let (cursor, subscribers) = (topic.head(), topic.presence());
     Ok(exchange::to_json(&Presence {

@@ -13,22 +13,25 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::progress::Progress;
+use crate::auth::Action;
 use crate::face::http;
+use crate::face::http::admission::Caller;
 use crate::face::http::exchange;
 use crate::face::http::extract::{self, Media, PathTexts, parse};
 use crate::face::http::refusal::{Code, Refusal};
 use crate::hub::Snapshot;
 use crate::topic::{Event, Seq, TopicName, iso8601};
 
-/// Who is named as having answered, while nobody is authenticated.
+/// Who is named as having answered, where nobody has to show who they are.
 const ANSWERED_BY: &str = "user";
 
 /// `GET /api/wizard/session/{sessionId}`
 pub(crate) async fn session(
     State(state): State<http::State>,
+    caller: Caller,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (topic, snapshot) = find(&state, &path)?;
+    let (topic, snapshot) = find((&state, &caller), &path)?;
     let results: Vec<Value> = named(&snapshot, "model_result").map(payload).collect();
     let mut data = Progress::of(&topic, &snapshot).into_value();
     data["id"] = json!(topic.id());
@@ -41,18 +44,20 @@ pub(crate) async fn session(
 /// `GET /api/wizard/status/{sessionId}`
 pub(crate) async fn status(
     State(state): State<http::State>,
+    caller: Caller,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (topic, snapshot) = find(&state, &path)?;
+    let (topic, snapshot) = find((&state, &caller), &path)?;
     Ok(success(&Progress::of(&topic, &snapshot).into_value()))
 }
 
 /// `GET /api/wizard/clarifications/{sessionId}`
 pub(crate) async fn clarifications(
     State(state): State<http::State>,
+    caller: Caller,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (topic, snapshot) = find(&state, &path)?;
+    let (topic, snapshot) = find((&state, &caller), &path)?;
     let data = json!({ "sessionId": topic.id(), "clarifications": questions(&snapshot) });
     Ok(success(&data))
 }
@@ -70,6 +75,7 @@ struct Respond {
 /// `POST /api/wizard/clarifications/respond`
 pub(crate) async fn respond(
     State(state): State<http::State>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -83,6 +89,7 @@ pub(crate) async fn respond(
         response,
     } = parse(&body)?;
     let topic = TopicName::of_session(&session_id)?;
+    caller.must(Action::Answer, &topic, |_| not_found())?;
     if state
         .hub()
         .topic(&topic)
@@ -90,9 +97,11 @@ pub(crate) async fn respond(
     {
         return Err(not_found());
     }
+    let by = caller.name();
+    let by = by.as_deref().unwrap_or(ANSWERED_BY);
     state
         .hub()
-        .answer(&topic, &clarification_id, response, ANSWERED_BY)
+        .answer(&topic, &clarification_id, response, by)
         .await?;
     Ok(success(&json!({
         "sessionId": session_id,
@@ -101,8 +110,12 @@ pub(crate) async fn respond(
     })))
 }
 
-fn find(state: &http::State, path: &PathTexts) -> Result<(TopicName, Snapshot), Refusal> {
+fn find(
+    (state, caller): (&http::State, &Caller),
+    path: &PathTexts,
+) -> Result<(TopicName, Snapshot), Refusal> {
     let name = TopicName::of_session(path.0.first().map_or("", String::as_str))?;
+    caller.must(Action::Read, &name, |_| not_found())?;
     let topic = state.hub().topic(&name).ok_or_else(not_found)?;
     let snapshot = topic.snapshot();
     if snapshot.cursor.seq == Seq::ZERO {

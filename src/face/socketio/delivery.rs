@@ -263,18 +263,21 @@ impl Subscriber for Subscription {
     }
 
     fn describe(&self, head: Seq) -> Description {
-        let (connection, transport) = self.link.upgrade().map_or_else(
-            || (String::new(), "closed"),
+        let (connection, principal, transport) = self.link.upgrade().map_or_else(
+            || (String::new(), None, "closed"),
             |link| {
                 let state = link.lock();
-                (link.public_id(&state).to_string(), state.exit.as_str())
+                let admission = state.admission.as_ref();
+                let principal = admission.and_then(|admission| admission.principal().name());
+                let connection = link.public_id(&state).to_string();
+                (connection, principal, state.exit.as_str())
             },
         );
         let read = self.cursor().map_or(head, |cursor| cursor.seq);
         let lag = head.0.saturating_sub(read.0);
         Description {
             connection,
-            principal: None,
+            principal,
             transport,
             lag,
         }

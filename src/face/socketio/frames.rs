@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::connection::CloseReason;
 use crate::face::socketio::link::{Exit, FirstPing, Link};
 use crate::face::socketio::packets::Judgement;
 use crate::wire::frame::{self, BINARY, CLOSE, TEXT};
@@ -48,6 +49,8 @@ impl Filter for Frames {
     fn passed(&mut self) -> bool {
         let mut state = self.link.lock();
         let opened = state.stage.advance();
+        // Answers have left the engine's queue.
+        self.link.serve_requests(&mut state);
         if opened || (state.is_blocked && state.attachments == 0) {
             self.link.deliver(&mut state);
         }
@@ -55,6 +58,10 @@ impl Filter for Frames {
     }
 
     fn incoming(&mut self, _: u8, _: &[u8]) {}
+
+    fn may_read(&self) -> bool {
+        self.link.may_read()
+    }
 
     fn wants_incoming(&self) -> bool {
         self.is_watching
@@ -72,6 +79,11 @@ impl Filter for Frames {
         let owes_pong = state.first_ping.settle();
         self.is_watching = state.first_ping != FirstPing::Past;
         owes_pong.then_some(b'3')
+    }
+
+    fn stalled(&mut self) {
+        let mut state = self.link.lock();
+        state.close_reason.get_or_insert(CloseReason::Stalled);
     }
 
     fn writable(&mut self) {

@@ -16,12 +16,14 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::connection::{CloseReason, ConnectionId};
+use crate::connection::{Admission, CloseReason, ConnectionId};
 use crate::face::socketio::delivery::Subscription;
 use crate::face::socketio::encode::Dialect;
+use crate::face::socketio::pacing::Pacing;
 use crate::face::socketio::recovery::Resumable;
 use crate::face::socketio::requests::Requests;
 use crate::face::socketio::sessions::Sessions;
+use crate::face::socketio::ticket::Ticket;
 use crate::topic::Event;
 use crate::wire::Outbox;
 
@@ -36,6 +38,8 @@ pub(crate) struct Link {
     pub(crate) takes_offsets: Option<bool>,
     pub(crate) born: Instant,
     pub(crate) sessions: Arc<Sessions>,
+    /// What its first request showed.
+    pub(crate) ticket: Option<Arc<Ticket>>,
     /// The engine's id of the session: the client's credential, never shown to others.
     pub(crate) sid: OnceLock<Box<str>>,
     /// Frees the poll that waits for the engine, or the next one: something is due.
@@ -44,16 +48,17 @@ pub(crate) struct Link {
     pub(crate) decided: Notify,
     /// The engine is to hear that the client of this websocket leaves.
     pub(crate) is_dismissed: AtomicBool,
+    pub(crate) pacing: Pacing,
     state: Mutex<State>,
 }
 
 /// What the first request tells of a client.
-#[derive(Debug, Clone, Copy)]
 pub(crate) struct Habits {
     pub(crate) dialect: Dialect,
     pub(crate) is_websocket_born: bool,
     pub(crate) poll_packets_max: usize,
     pub(crate) takes_offsets: Option<bool>,
+    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
 /// How a client leaves the main namespace.
@@ -170,6 +175,8 @@ pub(crate) struct State {
     /// The node drains: when nothing is due any more, the next poll closes the session.
     pub(crate) is_leaving: bool,
     pub(crate) close_reason: Option<CloseReason>,
+    /// Who has joined the main namespace.
+    pub(crate) admission: Option<Arc<Admission>>,
     /// Packets that did not fit into the body of the last poll; they go before anything else.
     pub(crate) left_over: VecDeque<Bytes>,
     pub(crate) direct: VecDeque<Direct>,
@@ -177,6 +184,8 @@ pub(crate) struct State {
     /// The session that the client can come back to, if it takes offsets.
     pub(crate) resumable: Option<Resumable>,
     pub(crate) requests: Requests,
+    /// Acknowledgements that are in the engine's queue.
+    pub(crate) unsent_answers: usize,
 }
 
 impl Exit {
@@ -197,18 +206,21 @@ impl Link {
             is_websocket_born,
             poll_packets_max,
             takes_offsets,
+            ticket,
         } = habits;
         Arc::new(Self {
             dialect,
             is_websocket_born,
             poll_packets_max,
             takes_offsets,
+            ticket,
             born: Instant::now(),
             sessions: Arc::clone(sessions),
             sid: OnceLock::new(),
             news: Notify::new(),
             decided: Notify::new(),
             is_dismissed: AtomicBool::new(false),
+            pacing: Pacing::default(),
             state: Mutex::new(State {
                 id: ConnectionId::new(),
                 exit: Exit::Polling,
@@ -220,11 +232,13 @@ impl Link {
                 is_blocked: false,
                 is_leaving: false,
                 close_reason: None,
+                admission: None,
                 left_over: VecDeque::new(),
                 direct: VecDeque::new(),
                 subscriptions: Vec::new(),
                 resumable: None,
                 requests: Requests::default(),
+                unsent_answers: 0,
             }),
         })
     }
@@ -273,6 +287,8 @@ impl Link {
             }
             state.direct = VecDeque::new();
             state.requests.clear();
+            state.unsent_answers = 0;
+            self.pace(&state, 0, usize::MAX);
             match (state.resumable.take(), parting) {
                 (Some(resumable), Parting::ForGood) => resumable.end(),
                 (resumable, _) => drop(resumable),

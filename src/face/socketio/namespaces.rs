@@ -3,15 +3,17 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
-use socketioxide::extract::{AckSender, Event, SocketRef, TryData};
+use socketioxide::extract::{Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{CloseReason, Metrics};
+use crate::connection::{Admission, CloseReason, Metrics};
 use crate::face::socketio::argument;
+use crate::face::socketio::entering::{self, Denied, Entered};
 use crate::face::socketio::link::{Direct, Link, Parting};
 use crate::face::socketio::messages;
+use crate::face::socketio::pacing::Reply;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
 use crate::face::socketio::subscribing;
@@ -21,11 +23,6 @@ const PRODUCERS: &str = "/producers";
 
 /// The name of this face in metrics.
 const FACE: &str = "socketio";
-
-/// The engine lost the link of its session; it cannot happen to a session that came by the shim.
-#[derive(Debug, thiserror::Error)]
-#[error("the session is not known")]
-struct NoLink;
 
 /// Opens `/` and `/producers`.
 pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) {
@@ -37,7 +34,10 @@ pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) 
     io.ns("/", nothing_more.with(join));
 
     let producers_desk = desk.clone();
-    let join = move |socket: SocketRef| ready(join_producers(&socket, &producers_desk));
+    let join = move |socket: SocketRef, TryData(auth): TryData<rmpv::Value>| {
+        let desk = producers_desk.clone();
+        async move { join_producers(&socket, auth.ok(), &desk).await }
+    };
     io.ns(PRODUCERS, nothing_more.with(join));
 }
 
@@ -46,13 +46,13 @@ fn nothing_more() -> Ready<()> {
     ready(())
 }
 
-fn link_of(socket: &SocketRef) -> Result<Arc<Link>, NoLink> {
+fn link_of(socket: &SocketRef) -> Result<Arc<Link>, Denied> {
     socket
         .req_parts()
         .extensions
         .get::<Arc<Link>>()
         .cloned()
-        .ok_or(NoLink)
+        .ok_or(Denied::NoLink)
 }
 
 async fn join_main(
@@ -60,19 +60,21 @@ async fn join_main(
     auth: Option<rmpv::Value>,
     desk: &Desk,
     metrics: &Metrics,
-) -> Result<(), NoLink> {
+) -> Result<(), Denied> {
     let link = link_of(socket)?;
     // The handshake may still be on its way out: then this is where its id is first seen.
     link.learn_sid(socket.id.as_str());
+    let Entered { admission, places } = entering::enter(&link, auth.as_ref(), desk).await?;
     let claim = Claim::read(auth.as_ref());
     let takes_offsets = desk.recovery.is_for(&link, &claim);
     let recovered = if takes_offsets {
-        desk.recovery.recover(&claim).await
+        desk.recovery.recover(&claim, &admission).await
     } else {
         None
     };
     // From here on nothing is waited for: the connection has all of it, or none.
     let generation = link.join();
+    link.lock().admission = Some(Arc::clone(&admission));
     let resumed = recovered.and_then(|(session, kept)| {
         let joining = subscribing::rejoin(&link, desk, kept, generation)?;
         Some((session, joining))
@@ -80,7 +82,10 @@ async fn join_main(
     let (session, joining) = match resumed {
         Some((session, joining)) => (Some(session), joining),
         None if takes_offsets => (
-            Some(desk.recovery.begin(link.lock().id.clone())),
+            Some(
+                desk.recovery
+                    .begin(link.lock().id.clone(), admission.principal().name()),
+            ),
             Vec::new(),
         ),
         None => (None, Vec::new()),
@@ -90,15 +95,20 @@ async fn join_main(
         link.carry(resumable);
     }
     let id = link.lock().id.clone();
-    listen(socket, desk, |name| match name {
+    listen(socket, (desk, &admission), |name| match name {
         "subscribe" => What::Subscribe,
         "unsubscribe" => What::Unsubscribe,
+        "auth:refresh" => What::Refresh,
         other => What::Unknown(other.to_owned()),
     });
     metrics.opened(FACE);
     tracing::debug!(connection = %id, "connected");
+    let gone = CancellationToken::new();
+    entering::watch((socket, &link), &admission, desk, gone.clone());
     let (left, metrics) = (Arc::downgrade(&link), metrics.clone());
     socket.on_disconnect(move |reason: DisconnectReason| {
+        gone.cancel();
+        drop(places);
         let reason = left.upgrade().map_or(CloseReason::Client, |link| {
             link.leave(generation, parting(reason));
             link.lock()
@@ -137,17 +147,28 @@ const fn parting(reason: DisconnectReason) -> Parting {
     }
 }
 
-fn join_producers(socket: &SocketRef, desk: &Desk) -> Result<(), NoLink> {
-    link_of(socket)?;
+async fn join_producers(
+    socket: &SocketRef,
+    auth: Option<rmpv::Value>,
+    desk: &Desk,
+) -> Result<(), Denied> {
+    let link = link_of(socket)?;
+    let Entered { admission, places } = entering::enter(&link, auth.as_ref(), desk).await?;
+    if !admission.principal().may_produce() {
+        return Err(Denied::NoProducer(PRODUCERS));
+    }
     let left = CancellationToken::new();
     let asked = left.clone();
-    listen(socket, desk, move |name| match name {
+    listen(socket, (desk, &admission), move |name| match name {
+        "auth:refresh" => What::Refresh,
         "publish" => What::Publish,
         "ask" => What::Ask(asked.clone()),
         other => What::Unknown(other.to_owned()),
     });
+    entering::watch((socket, &link), &admission, desk, left.clone());
     socket.on_disconnect(move || {
         left.cancel();
+        drop(places);
         ready(())
     });
     Ok(())
@@ -157,15 +178,15 @@ fn join_producers(socket: &SocketRef, desk: &Desk) -> Result<(), NoLink> {
 /// packet, so the order is the client's; what it returns is ready at once.
 fn listen(
     socket: &SocketRef,
-    desk: &Desk,
+    (desk, admission): (&Desk, &Arc<Admission>),
     what: impl Fn(&str) -> What + Clone + Send + Sync + 'static,
 ) {
-    let desk = desk.clone();
+    let (desk, admission) = (desk.clone(), Arc::clone(admission));
     socket.on_fallback(
         move |socket: SocketRef,
               Event(name): Event,
               TryData(data): TryData<rmpv::Value>,
-              ack: AckSender| {
+              ack: Reply| {
             if let Ok(link) = link_of(&socket) {
                 link.request(
                     Request {
@@ -173,6 +194,7 @@ fn listen(
                         data: data.ok().and_then(argument::read),
                         ack,
                         socket,
+                        admission: Arc::clone(&admission),
                     },
                     &desk,
                 );

@@ -29,6 +29,9 @@ struct MsgpackPacket {
     nsp: String,
 }
 
+/// How an acknowledgement of the msgpack parser goes on after its first byte.
+const MSGPACK_ACK: &[u8] = b"\xa4type\x03";
+
 /// The CONNECT answer of the msgpack parser.
 #[derive(Debug, Serialize)]
 struct MsgpackConnect<'a> {
@@ -77,6 +80,10 @@ impl Link {
             return Judgement::Keep;
         }
         if self.dialect != Dialect::Msgpack {
+            return Judgement::Keep;
+        }
+        if packet.get(1..7) == Some(MSGPACK_ACK) {
+            Self::acknowledged(&mut state);
             return Judgement::Keep;
         }
         let Ok(packet) = rmp_serde::from_slice::<MsgpackPacket>(packet) else {
@@ -148,6 +155,10 @@ impl Link {
             [b'0', rest @ ..] => self.judge_connect(rest),
             [b'1'] => {
                 self.lock().stage = Stage::Joined;
+                Judgement::Keep
+            }
+            [b'3', ..] => {
+                Self::acknowledged(&mut self.lock());
                 Judgement::Keep
             }
             [b'5' | b'6', rest @ ..] => {

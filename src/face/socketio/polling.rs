@@ -108,6 +108,8 @@ impl<E: Engine> Shim<E> {
     fn add_due(&self, link: &Arc<Link>, packets: &mut Vec<Bytes>) -> Added {
         let mut state = link.lock();
         state.stage.advance();
+        // Answers have left the engine's queue.
+        link.serve_requests(&mut state);
         let is_polling = matches!(state.exit, Exit::Polling);
         let mut is_level = packets.is_empty();
         if state.stage == Stage::Open && is_polling {
@@ -217,6 +219,16 @@ fn judge(link: &Arc<Link>, body: &Bytes) -> Vec<Bytes> {
         }
     }
     passed
+}
+
+/// The body of a POST in bodies of so many packets; a body that has no more stays as it is.
+pub(crate) fn parts(body: Bytes, dialect: Dialect, packets_max: usize) -> Vec<Bytes> {
+    let packets = encode::split_body(&body, dialect);
+    if packets.len() <= packets_max {
+        return vec![body];
+    }
+    let parts = packets.chunks(packets_max);
+    parts.map(|part| encode::body(part, dialect)).collect()
 }
 
 /// Whether a client's body closes the session.

@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use socketioxide::extract::AckSender;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Action;
+use crate::connection::{Admission, owner_of};
 use crate::drain::Drain;
+use crate::face::socketio::entering;
 use crate::face::socketio::link::Link;
 use crate::face::socketio::messages::Problem;
-use crate::face::socketio::requests::{Desk, acknowledge};
+use crate::face::socketio::pacing::{Reply, acknowledge};
+use crate::face::socketio::requests::Desk;
 use crate::hub::{AppendError, Hub, Idempotency, WaitError};
+use crate::limit::Account;
 use crate::store;
 use crate::topic::{Class, Draft, EventName, TopicName};
 
@@ -31,11 +35,16 @@ struct Publish {
     #[serde(default)]
     terminal: bool,
     idempotency_key: Option<String>,
+    owner: Option<String>,
 }
 
 /// Publishes an event. Returns the receipt or the problem.
-pub(crate) async fn publish(hub: &Hub, data: Option<Value>) -> Value {
-    match append(hub, data).await {
+pub(crate) async fn publish(
+    from: (&Desk, &Link),
+    admission: &Admission,
+    data: Option<Value>,
+) -> Value {
+    match append(from, admission, data).await {
         Ok(receipt) => receipt,
         Err(problem) => json!(problem),
     }
@@ -44,10 +53,10 @@ pub(crate) async fn publish(hub: &Hub, data: Option<Value>) -> Value {
 /// Publishes a `clarification` and acknowledges with its answer, when it comes. The wait is a task
 /// of its own, so that other requests of the connection go on.
 pub(crate) async fn ask(
-    link: &Arc<Link>,
-    desk: &Desk,
+    (desk, link): (&Desk, &Arc<Link>),
+    admission: &Admission,
     data: Option<Value>,
-    (ack, left): (AckSender, CancellationToken),
+    (ack, left): (Reply, CancellationToken),
 ) {
     let data = data.map(|mut data| {
         if let Some(fields) = data.as_object_mut() {
@@ -74,7 +83,7 @@ pub(crate) async fn ask(
         acknowledge(link, ack, &json!(Problem::new("invalid_event", why)));
         return;
     };
-    if let Err(problem) = append(&desk.hub, data).await {
+    if let Err(problem) = append((desk, link), admission, data).await {
         acknowledge(link, ack, &json!(problem));
         return;
     }
@@ -110,7 +119,11 @@ async fn answer(hub: &Hub, drain: &Drain, (name, id): (&TopicName, &str)) -> Val
     }
 }
 
-async fn append(hub: &Hub, data: Option<Value>) -> Result<Value, Problem> {
+async fn append(
+    (desk, link): (&Desk, &Link),
+    admission: &Admission,
+    data: Option<Value>,
+) -> Result<Value, Problem> {
     let invalid = |why: String| Problem::new("invalid_event", why);
     let data = data.ok_or_else(|| invalid("give {topic, name, data}".to_owned()))?;
     let publish: Publish =
@@ -122,7 +135,18 @@ async fn append(hub: &Hub, data: Option<Value>) -> Result<Value, Problem> {
         ));
     }
     let draft = draft(&publish)?;
-    let receipt = hub
+    let topic = draft.topic();
+    if !admission.may(Action::Publish, topic) {
+        let why = format!("you may not publish to `{topic}`");
+        return Err(Problem::new("forbidden", why));
+    }
+    count(desk, link, admission)?;
+    let principal = admission.principal();
+    let draft = draft
+        .with_owner(owner_of(&principal, publish.owner.as_deref()))
+        .map_err(|error| invalid(error.to_string()))?;
+    let receipt = desk
+        .hub
         .append(draft, key.map(Idempotency))
         .await
         .map_err(|error| {
@@ -142,6 +166,19 @@ async fn append(hub: &Hub, data: Option<Value>) -> Result<Value, Problem> {
             Problem::new(code, error.to_string())
         })?;
     Ok(json!(receipt))
+}
+
+/// Counts an event. Nothing is counted of this machine where nobody has to show who they are.
+fn count(desk: &Desk, link: &Link, admission: &Admission) -> Result<(), Problem> {
+    let account = entering::account(link, admission);
+    let is_local = link.ticket.as_ref().is_none_or(|ticket| ticket.is_local());
+    if is_local && matches!(account, Account::Connection(_)) {
+        return Ok(());
+    }
+    let counted = desk.door.limits().publish(&account, 1);
+    counted
+        .map(drop)
+        .map_err(|reached| Problem::new("limit_reached", reached.to_string()))
 }
 
 fn draft(publish: &Publish) -> Result<Draft, Problem> {

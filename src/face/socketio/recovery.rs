@@ -18,7 +18,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::connection::{CloseReason, ConnectionId, Metrics, Outcome};
+use crate::auth::Action;
+use crate::connection::{Admission, CloseReason, ConnectionId, Metrics, Outcome};
 use crate::drain::Drain;
 use crate::face::socketio::config;
 use crate::face::socketio::link::{Link, Parting, WeakLink};
@@ -209,13 +210,17 @@ impl Recovery {
                 .is_some_and(|takes| claim.wants.unwrap_or(takes))
     }
 
-    /// The session of a private id, taken from the connection that may still seem to have it.
-    pub(crate) async fn claim(&self, pid: &str) -> Option<Arc<Session>> {
+    /// The session of a private id, taken from the connection that may still seem to have it; if
+    /// it is of the same principal.
+    pub(crate) async fn claim(&self, pid: &str, by: Option<&str>) -> Option<Arc<Session>> {
         let known = self.registry().sessions.get(pid).cloned();
         let session = match known {
             Some(session) => session,
             None => self.fetch(pid).await?,
         };
+        if session.with(|record| record.principal.as_deref() != by) {
+            return None;
+        }
         self.take_over(&session, None);
         Some(session)
     }
@@ -238,12 +243,12 @@ impl Recovery {
     }
 
     /// A new session.
-    pub(crate) fn begin(&self, id: ConnectionId) -> Arc<Session> {
+    pub(crate) fn begin(&self, id: ConnectionId, of: Option<String>) -> Arc<Session> {
         let random = [Uuid::new_v4(), Uuid::new_v4()]
             .map(Uuid::into_bytes)
             .concat();
         let pid: Arc<str> = URL_SAFE_NO_PAD.encode(&random[..24]).into();
-        let session = Session::new(Arc::clone(&pid), Record::new(id), false);
+        let session = Session::new(Arc::clone(&pid), Record::new(id, of), false);
         self.registry().sessions.insert(pid, Arc::clone(&session));
         session
     }
@@ -386,14 +391,23 @@ impl Recovery {
 
     /// What a client that connects goes on with: the session that it claims, if nothing of it is
     /// lost, with where each subscription goes on.
-    pub(crate) async fn recover(&self, claim: &Claim) -> Option<(Arc<Session>, Vec<(Kept, From)>)> {
+    pub(crate) async fn recover(
+        &self,
+        claim: &Claim,
+        admission: &Admission,
+    ) -> Option<(Arc<Session>, Vec<(Kept, From)>)> {
         let pid = claim.pid.as_deref()?;
-        let Some(session) = self.claim(pid).await else {
+        let by = admission.principal().name();
+        let Some(session) = self.claim(pid, by.as_deref()).await else {
             self.0.metrics.recovery(Outcome::Unknown);
             return None;
         };
         let resumed = session.lock().record.resume(pid, claim.offset.as_ref());
-        let held = resumed.filter(|kept| kept.iter().all(|(kept, from)| self.holds(kept, from)));
+        let may_have = |kept: &Kept| admission.may(Action::Subscribe, &kept.topic);
+        let held = resumed.filter(|kept| {
+            let mut kept = kept.iter();
+            kept.all(|(kept, from)| may_have(kept) && self.holds(kept, from))
+        });
         let Some(held) = held else {
             self.0.metrics.recovery(Outcome::Gap);
             self.give_up(&session);

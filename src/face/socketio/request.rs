@@ -3,6 +3,8 @@
 use axum::body::Body;
 use http::{Method, Response, StatusCode, header};
 
+use crate::limit::Reached;
+
 /// The version of Engine.IO that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -43,6 +45,10 @@ pub(crate) enum Refusal {
     TooLarge,
     TooSlow,
     Draining,
+    /// A page of this origin may not use the gateway.
+    Origin,
+    /// A limit is reached.
+    Limit(Reached),
 }
 
 impl<'a> Query<'a> {
@@ -105,7 +111,7 @@ fn flag(value: &str) -> Option<bool> {
 }
 
 impl Refusal {
-    const fn parts(self) -> (StatusCode, u8, &'static str) {
+    fn parts(self) -> (StatusCode, u8, &'static str) {
         match self {
             Self::TransportUnknown => (StatusCode::BAD_REQUEST, 0, "Transport unknown"),
             Self::SessionUnknown => (StatusCode::BAD_REQUEST, 1, "Session ID unknown"),
@@ -120,6 +126,8 @@ impl Refusal {
                 "Payload larger than maxPayload",
             ),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, 3, "This node is draining"),
+            Self::Origin => (StatusCode::FORBIDDEN, 4, "Forbidden"),
+            Self::Limit(_) => (StatusCode::TOO_MANY_REQUESTS, 4, "Limit reached"),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, 3, "Request body too slow"),
         }
     }
@@ -127,9 +135,14 @@ impl Refusal {
     /// The refusal as Engine.IO clients know it.
     pub(crate) fn response(self) -> Response<Body> {
         let (status, code, message) = self.parts();
-        let body = format!(r#"{{"code":{code},"message":"{message}"}}"#);
-        Response::builder()
-            .status(status)
+        let mut response = Response::builder().status(status);
+        let body = if let Self::Limit(reached) = self {
+            response = response.header(header::RETRY_AFTER, reached.retry_after_seconds());
+            format!(r#"{{"code":{code},"message":"{reached}"}}"#)
+        } else {
+            format!(r#"{{"code":{code},"message":"{message}"}}"#)
+        };
+        response
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
             .expect("the parts are valid")

@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use socketioxide::extract::{AckSender, SocketRef};
-use socketioxide::{SendError, SocketError};
+use socketioxide::extract::SocketRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::CloseReason;
+use crate::connection::{Admission, CloseReason, Door};
 use crate::drain::Drain;
 use crate::face::socketio::link::{Link, State};
 use crate::face::socketio::messages::{self, Problem};
+use crate::face::socketio::pacing::{Reply, acknowledge};
 use crate::face::socketio::recovery::Recovery;
-use crate::face::socketio::{Config, producers, subscribing};
+use crate::face::socketio::{Config, entering, producers, subscribing};
 use crate::hub::Hub;
 
 /// What a client asks for.
@@ -21,9 +21,11 @@ pub(crate) struct Request {
     pub(crate) what: What,
     /// The first argument; nothing if it was missing or cannot be read as JSON.
     pub(crate) data: Option<Value>,
-    pub(crate) ack: AckSender,
+    pub(crate) ack: Reply,
     /// The socket that asks.
     pub(crate) socket: SocketRef,
+    /// Who asks.
+    pub(crate) admission: Arc<Admission>,
 }
 
 /// The kinds of requests.
@@ -31,6 +33,8 @@ pub(crate) struct Request {
 pub(crate) enum What {
     Subscribe,
     Unsubscribe,
+    /// A new token in place of the one before.
+    Refresh,
     Publish,
     /// With what is cancelled when the producer leaves: it holds the connection as long as it waits.
     Ask(CancellationToken),
@@ -42,6 +46,9 @@ pub(crate) enum What {
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) hub: Hub,
+    pub(crate) door: Door,
+    /// The admission of all who do not have to show who they are.
+    pub(crate) anyone: Arc<Admission>,
     pub(crate) config: Arc<Config>,
     pub(crate) recovery: Recovery,
     pub(crate) drain: Drain,
@@ -80,6 +87,8 @@ impl Link {
             return;
         }
         state.requests.waiting.push_back(request);
+        let waiting = state.requests.waiting.len();
+        self.pace(&state, waiting, desk.config.requests_max);
         state.requests.desk.get_or_insert_with(|| desk.clone());
         self.serve_requests(&mut state);
     }
@@ -103,13 +112,16 @@ impl Link {
 
     fn next_request(&self, desk: &Desk) -> Option<Request> {
         let mut state = self.lock();
-        let may_serve = state.direct.len() <= desk.config.answers_max;
+        let may_serve = state.direct.len() <= desk.config.answers_max
+            && state.unsent_answers < desk.config.engine_packets_max.div_ceil(2);
         let next = if may_serve {
             state.requests.waiting.pop_front()
         } else {
             None
         };
         state.requests.is_served = next.is_some();
+        let waiting = state.requests.waiting.len();
+        self.pace(&state, waiting, desk.config.requests_max);
         if state.requests.waiting.is_empty() && next.is_none() {
             state.requests.waiting = VecDeque::new();
         }
@@ -123,21 +135,34 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
         data,
         ack,
         socket,
+        admission,
     } = request;
+    let publishes = matches!(what, What::Publish | What::Ask(_));
+    let limits = desk.door.limits();
+    if !publishes && let Err(reached) = limits.message(&entering::account(link, &admission)) {
+        let problem = Problem::new("limit_reached", reached.to_string());
+        link.answer(messages::error(&Value::Null, &problem, link.dialect));
+        acknowledge(link, ack, &json!(problem));
+        return;
+    }
     match what {
         What::Subscribe => {
-            let answer = subscribing::subscribe(link, (desk, &socket), data).await;
+            let answer = subscribing::subscribe(link, (desk, &socket), &admission, data).await;
             acknowledge(link, ack, &answer);
         }
         What::Unsubscribe => {
             let answer = subscribing::unsubscribe(link, (desk, &socket), data);
             acknowledge(link, ack, &answer);
         }
-        What::Publish => {
-            let answer = producers::publish(&desk.hub, data).await;
+        What::Refresh => {
+            let answer = entering::refresh(link, (&socket, &admission), data).await;
             acknowledge(link, ack, &answer);
         }
-        What::Ask(left) => producers::ask(link, desk, data, (ack, left)).await,
+        What::Publish => {
+            let answer = producers::publish((desk, link), &admission, data).await;
+            acknowledge(link, ack, &answer);
+        }
+        What::Ask(left) => producers::ask((desk, link), &admission, data, (ack, left)).await,
         What::Unknown(name) => {
             let name: String = name.chars().take(64).collect();
             let problem =
@@ -145,13 +170,5 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
             link.answer(messages::error(&Value::Null, &problem, link.dialect));
             acknowledge(link, ack, &json!(problem));
         }
-    }
-}
-
-/// Acknowledges a request, if the client asked for it. Acknowledgements go through the engine's
-/// queue; a client that lets it fill up is closed, rather than left waiting for ever.
-pub(crate) fn acknowledge(link: &Link, ack: AckSender, answer: &Value) {
-    if let Err(SendError::Socket(SocketError::InternalChannelFull)) = ack.send(answer) {
-        link.close(CloseReason::Overloaded);
     }
 }

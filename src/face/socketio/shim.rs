@@ -22,6 +22,7 @@ use crate::face::socketio::polling;
 use crate::face::socketio::probe::Upgrading;
 use crate::face::socketio::request::{Protocol, Query, Refusal, Transport};
 use crate::face::socketio::sessions::Sessions;
+use crate::face::socketio::ticket::Ticket;
 use crate::wire::{self, DeadlineError, Lifeline, Outboxes, Stream, Upgrade, UpgradeError};
 
 /// python-engineio drops the connection when the body of a poll has more packets.
@@ -98,6 +99,8 @@ pub struct Settings {
     pub upgrade_timeout: std::time::Duration,
     /// Largest body of a poll, in either direction.
     pub payload_bytes_max: usize,
+    /// Most packets of a posted body that the engine gets at once; the rest waits for room.
+    pub posted_packets_max: usize,
     /// What the engine's messages are.
     pub language: Language,
 }
@@ -180,6 +183,11 @@ impl<E: Engine> Shim<E> {
         answered.unwrap_or_else(Refusal::response)
     }
 
+    /// The session of an engine's id, if there is one.
+    pub(crate) fn session(&self, sid: &str) -> Option<Arc<Link>> {
+        self.0.sessions.get(sid)
+    }
+
     /// Its sessions.
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.0.sessions
@@ -214,6 +222,7 @@ impl<E: Engine> Shim<E> {
                     !query.is_pythons && (!is_websocket_born || offers_window_bits(request))
                 })),
             },
+            ticket: request.extensions().get::<Arc<Ticket>>().cloned(),
         }
     }
 
@@ -327,15 +336,22 @@ impl<E: Engine> Shim<E> {
         if polling::has_close(&body, link.dialect) {
             self.0.sessions.bid_farewell(sid, link.dialect);
         }
-        let mut request = lean(Method::POST, uri, &link, Full::new(body));
-        if let Some(kind) = kind {
-            request.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let mut answered = Bytes::new();
+        for part in polling::parts(body, link.dialect, self.0.settings.posted_packets_max) {
+            let room = tokio::time::timeout(self.0.wire.config.body_timeout, link.room());
+            room.await.map_err(|_| Refusal::TooSlow)?;
+            let mut request = lean(Method::POST, uri, &link, Full::new(part));
+            if let Some(kind) = &kind {
+                let headers = request.headers_mut();
+                headers.insert(header::CONTENT_TYPE, kind.clone());
+            }
+            let answer = self.0.engine.answer(request).await;
+            if answer.status != StatusCode::OK {
+                return Err(Refusal::BadRequest);
+            }
+            answered = answer.body;
         }
-        let answer = self.0.engine.answer(request).await;
-        if answer.status != StatusCode::OK {
-            return Err(Refusal::BadRequest);
-        }
-        Ok(polling::response(answer.body))
+        Ok(polling::response(answered))
     }
 }
 

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 
+use crate::auth::Action;
+use crate::connection::Admission;
 use crate::face::socketio::delivery::Subscription;
+use crate::face::socketio::entering;
 use crate::face::socketio::link::{Direct, Link, Stage};
 use crate::face::socketio::messages::{self, Problem};
 use crate::face::socketio::recovery::Session;
@@ -32,15 +35,23 @@ struct Wish {
 pub(crate) async fn subscribe(
     link: &Arc<Link>,
     (desk, socket): (&Desk, &SocketRef),
+    admission: &Admission,
     data: Option<Value>,
 ) -> Value {
     let asked = match Asked::read(data, desk.config.subscribe_ids_max) {
         Ok(asked) => asked,
         Err(problem) => return refuse(link, &Value::Null, &problem),
     };
+    let account = entering::account(link, admission);
+    if let Err(reached) = desk.door.limits().subscribe(&account, asked.entries.len()) {
+        let problem = Problem::new("limit_reached", reached.to_string());
+        return refuse(link, &Value::Null, &problem);
+    }
     let mut entries = Vec::with_capacity(asked.entries.len());
     for (given, wish) in asked.entries {
-        let entry = wish.and_then(|wish| seat(link, desk, wish, &entries));
+        let entry = wish
+            .and_then(|wish| wish.allowed(admission))
+            .and_then(|wish| seat(link, desk, wish, &entries));
         entries.push((given, entry));
     }
     // One write for all: what the store does not hold is not promised.
@@ -90,6 +101,42 @@ pub(crate) fn unsubscribe(
         Err(problem) => refuse(link, &given, &problem),
     });
     asked.shape.of(answers.collect())
+}
+
+impl Wish {
+    /// The wish, if it may be had; else it is refused as if there were no such topic.
+    fn allowed(self, admission: &Admission) -> Result<Self, Problem> {
+        if admission.may(Action::Subscribe, &self.topic) {
+            return Ok(self);
+        }
+        let why = format!(
+            "there is no topic `{}` that you may subscribe to",
+            self.topic
+        );
+        Err(Problem::new("unknown_topic", why))
+    }
+}
+
+/// Unsubscribes from what may not be had any longer, and tells the client.
+pub(crate) fn drop_lost(link: &Arc<Link>, socket: &SocketRef, may: impl Fn(&TopicName) -> bool) {
+    let topics: Vec<TopicName> = {
+        let state = link.lock();
+        let topics = state
+            .subscriptions
+            .iter()
+            .map(|known| known.topic().clone());
+        topics.collect()
+    };
+    for topic in topics.into_iter().filter(|topic| !may(topic)) {
+        socket.leave(topic.to_string());
+        let wish = Wish {
+            session: topic.to_string(),
+            topic,
+            since: None,
+            events: None,
+        };
+        unsubscribe_one(link, &wish);
+    }
 }
 
 /// Tells the client of a refusal, and returns it as the acknowledgement.

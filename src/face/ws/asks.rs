@@ -6,12 +6,16 @@
 pub(crate) mod assist;
 pub(crate) mod library;
 
-use self::assist::{Assist, AssistAnswer, AssistAsk};
+use std::sync::Arc;
+
+use self::assist::{AssistAnswer, AssistAsk, Crowd};
 use self::library::{InLibrary, LibraryAnswer};
-use crate::auth;
+use crate::auth::{Action, Principal, Refusal};
+use crate::connection::{Admission, owner_of};
 use crate::face::library::Watchers;
 use crate::hub::{AppendError, Hub, Receipt};
 use crate::producer::library::{self as libraries, Librarian};
+use crate::producer::monitor::Monitor;
 use crate::topic::{Cursor, Draft, Job, TopicName};
 
 /// What a dialect may ask for.
@@ -19,6 +23,8 @@ use crate::topic::{Cursor, Draft, Job, TopicName};
 pub(crate) enum Ask {
     /// Append an event.
     Append(Draft),
+    /// Let the client in by a token that it has sent in a message.
+    Admit(String),
     /// Where a job stands.
     Job(TopicName),
     /// Something of a library.
@@ -37,25 +43,77 @@ pub(crate) enum Answer {
     /// What a library did.
     Library(Result<LibraryAnswer, libraries::Error>),
     /// What Assist did.
-    Assist(Result<AssistAnswer, auth::Refusal>),
+    Assist(AssistAnswer),
+    /// Who the client is.
+    Admitted(Result<Arc<Principal>, Refusal>),
+    /// The client may not do that.
+    Forbidden,
 }
 
-/// Where asks are answered. Cheap to clone.
+/// The applications that dialects ask. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Apps {
+    pub(crate) library: (Librarian, Watchers),
+    pub(crate) monitor: Monitor,
+    pub(crate) crowd: Crowd,
+}
+
+/// Who decides what a client may follow and append to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judge {
+    /// The door, by the rights of the principal.
+    Door,
+    /// The dialect, by the rules of its application.
+    Dialect,
+}
+
+/// Where asks of one client are answered. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) hub: Hub,
-    pub(crate) library: (Librarian, Watchers),
-    pub(crate) assist: Assist,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) judge: Judge,
+    pub(crate) apps: Apps,
 }
 
 impl Desk {
     /// Does what was asked. Dropping the future leaves it open whether it was done.
     pub(crate) async fn answer(&self, ask: Ask) -> Answer {
+        if self.judge == Judge::Door
+            && let Some((action, topic)) = ask.right()
+            && !self.admission.may(action, topic)
+        {
+            return match ask {
+                Ask::Job(_) => Answer::Job(None),
+                Ask::Append(_) | Ask::Admit(_) | Ask::Library(_) | Ask::Assist(_) => {
+                    Answer::Forbidden
+                }
+            };
+        }
         match ask {
+            Ask::Append(draft) => {
+                let owner = owner_of(&self.admission.principal(), None).map(str::to_owned);
+                let draft = draft.clone().with_owner(owner.as_deref()).unwrap_or(draft);
+                Answer::Appended(self.hub.append(draft, None).await)
+            }
             Ask::Job(topic) => Answer::Job(self.hub.job(&topic).map(Box::new)),
-            Ask::Append(draft) => Answer::Appended(self.hub.append(draft, None).await),
-            Ask::Assist(ask) => Answer::Assist(self.assist.answer(&self.hub, ask).await),
-            Ask::Library(asked) => Answer::Library(library::answer(&self.library, *asked).await),
+            Ask::Assist(ask) => Answer::Assist(self.apps.assist(&self.hub, ask).await),
+            Ask::Library(asked) => {
+                Answer::Library(library::answer(&self.apps.library, *asked).await)
+            }
+            Ask::Admit(token) => Answer::Admitted(self.admission.begin(&token).await),
+        }
+    }
+}
+
+impl Ask {
+    /// What the client must be allowed for this, and on which topic.
+    fn right(&self) -> Option<(Action, &TopicName)> {
+        match self {
+            Self::Append(draft) => Some((Action::Publish, draft.topic())),
+            Self::Job(topic) => Some((Action::Read, topic)),
+            Self::Library(asked) => Some((asked.ask.action(), &asked.topic)),
+            Self::Admit(_) | Self::Assist(_) => None,
         }
     }
 }

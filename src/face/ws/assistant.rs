@@ -8,13 +8,14 @@ mod inside;
 mod message;
 mod rooms;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use self::inside::Inside;
-use crate::auth::Refusal;
-use crate::face::ws::asks::assist::{AssistAnswer, AssistAsk, Token};
+use crate::auth::{Principal, Refusal};
+use crate::face::ws::asks::assist::{AssistAnswer, AssistAsk, Member};
 use crate::face::ws::dialect::{Close, Dialect, Input, Now, Outputs};
 use crate::face::ws::{Answer, Ask, Opening};
 
@@ -37,8 +38,8 @@ struct Assistant {
 enum Place {
     /// It has not shown a token.
     Outside,
-    /// Its token is looked at; what it said meanwhile.
-    Entering(Vec<String>),
+    /// Its token is looked at; who it is once that is known, and what it said meanwhile.
+    Entering(Option<Arc<Principal>>, Vec<String>),
     /// It is in.
     Inside(Box<Inside>),
     /// It was sent away.
@@ -63,15 +64,19 @@ impl Dialect for Assistant {
             Input::Text(text) => self.text(text, now, out),
             Input::Answer {
                 ticket: ENTERING,
-                answer: Answer::Assist(answer),
-            } => self.entered(answer, now, out),
+                answer: Answer::Admitted(admitted),
+            } => self.admitted(admitted, out),
+            Input::Answer {
+                ticket: ENTERING,
+                answer: Answer::Assist(AssistAnswer::Entered(member)),
+            } => self.entered(*member, now, out),
             other => match (&mut self.place, other) {
                 (Place::Inside(inside), input) => inside.take(input, now, out),
                 (Place::Outside, Input::Tick) => self.refuse("Authentication required", out),
-                (Place::Outside | Place::Entering(_), Input::Binary(_)) => {
+                (Place::Outside | Place::Entering(..), Input::Binary(_)) => {
                     self.refuse("Authentication required", out);
                 }
-                (Place::Outside | Place::Entering(_) | Place::Away, _) => {}
+                (Place::Outside | Place::Entering(..) | Place::Away, _) => {}
             },
         }
     }
@@ -79,9 +84,8 @@ impl Dialect for Assistant {
 
 impl Assistant {
     fn enter(&mut self, token: String, out: &mut Outputs) {
-        self.place = Place::Entering(Vec::new());
-        let ask = AssistAsk::Enter(Token(token));
-        out.ask(ENTERING, Ask::Assist(ask));
+        self.place = Place::Entering(None, Vec::new());
+        out.ask(ENTERING, Ask::Admit(token));
     }
 
     fn refuse(&mut self, why: &str, out: &mut Outputs) {
@@ -92,8 +96,8 @@ impl Assistant {
     fn text(&mut self, text: &str, now: Now, out: &mut Outputs) {
         match &mut self.place {
             Place::Inside(inside) => inside.text(text, now, out),
-            Place::Entering(early) if early.len() < EARLY_MAX => early.push(text.to_owned()),
-            Place::Entering(_) | Place::Away => {}
+            Place::Entering(_, early) if early.len() < EARLY_MAX => early.push(text.to_owned()),
+            Place::Entering(..) | Place::Away => {}
             Place::Outside => match message::token(text) {
                 Some(token) => self.enter(token, out),
                 None => self.refuse("Authentication required", out),
@@ -101,30 +105,36 @@ impl Assistant {
         }
     }
 
-    fn entered(&mut self, answer: Result<AssistAnswer, Refusal>, now: Now, out: &mut Outputs) {
-        let early = match std::mem::replace(&mut self.place, Place::Away) {
-            Place::Entering(early) => early,
-            Place::Inside(mut inside) => {
-                inside.refreshed(answer, out);
-                self.place = Place::Inside(inside);
-                return;
-            }
-            Place::Outside | Place::Away => return,
+    fn admitted(&mut self, admitted: Result<Arc<Principal>, Refusal>, out: &mut Outputs) {
+        let Place::Entering(place, _) = &mut self.place else {
+            return;
         };
-        let (principal, member) = match answer {
-            Ok(AssistAnswer::Entered(principal, member)) => (principal, member),
-            Ok(_) => return,
-            Err(refusal) => return self.refuse(&format!("Authentication failed: {refusal}"), out),
+        match admitted {
+            Ok(principal) => match principal.user().map(str::to_owned) {
+                Some(user) => {
+                    *place = Some(principal);
+                    out.ask(ENTERING, Ask::Assist(AssistAsk::Enter(user)));
+                }
+                None => self.refuse("Authentication failed: the token is no user's", out),
+            },
+            Err(refusal) => self.refuse(&format!("Authentication failed: {refusal}"), out),
+        }
+    }
+
+    fn entered(&mut self, member: Member, now: Now, out: &mut Outputs) {
+        let place = std::mem::replace(&mut self.place, Place::Away);
+        let Place::Entering(Some(principal), early) = place else {
+            return;
         };
         let connection = self.opening.connection.clone();
-        let mut inside = Inside::new(connection, principal, *member);
+        let mut inside = Inside::new(connection, principal, member);
         out.say(&json!({
             "type": "connection",
             "status": "connected",
             "user_id": inside.user(),
             "timestamp": now.iso8601(),
         }));
-        inside.begin(now, out);
+        inside.begin(out);
         for text in early {
             inside.text(&text, now, out);
         }

@@ -12,18 +12,20 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::connection::CloseReason;
-use crate::drain::Drain;
+use crate::connection::{Admission, CloseReason, Notice};
+use crate::drain::{Drain, Turn};
 use crate::face::ws::asks::{Answer, Desk};
 use crate::face::ws::config::Config;
 use crate::face::ws::dialect::{Close, Dialect, Input, Now, Output, Outputs};
 use crate::face::ws::follows::Follows;
 use crate::face::ws::socket::{self, Received, Socket, Unsent};
 use crate::hub::FeedItem;
-use crate::topic::TopicName;
+use crate::topic::{TopicName, iso8601};
 
 /// Most items that are taken from feeds before what has gathered is written.
 const BATCH: usize = 64;
@@ -48,6 +50,8 @@ enum End {
     Silent,
     /// The client broke the protocol of WebSocket.
     Broken,
+    /// The client is no longer let in.
+    Ended(CloseReason),
 }
 
 /// What happened.
@@ -57,6 +61,8 @@ enum Happening {
     Received(Received),
     Time,
     Drain,
+    /// The admission of the client ends, soon or now.
+    Notice(Notice),
 }
 
 /// One conversation.
@@ -68,6 +74,8 @@ pub(super) struct Conversation {
     asks: FuturesUnordered<Answering>,
     config: Config,
     drain: Drain,
+    /// When the drain ends it.
+    turn: Turn,
     began: Instant,
     wake_at: Option<Instant>,
     heard_at: Instant,
@@ -91,6 +99,7 @@ impl Conversation {
             desk,
             asks: FuturesUnordered::new(),
             drain,
+            turn: Turn::default(),
             began,
             wake_at: None,
             heard_at: began,
@@ -120,6 +129,10 @@ impl Conversation {
                     Close::Overloaded => CloseReason::Overloaded,
                 }
             }
+            End::Ended(reason) => {
+                self.socket.close(Close::Policy, reason.as_str()).await;
+                reason
+            }
             End::Gone => CloseReason::Client,
             End::Stalled => CloseReason::Stalled,
             End::Silent => CloseReason::Heartbeat,
@@ -136,6 +149,9 @@ impl Conversation {
             Happening::Received(received) => self.received(received).await,
             Happening::Time => self.time().await,
             Happening::Drain => self.last_words().await,
+            // The applications have no word for it; a client that can refreshes in time.
+            Happening::Notice(Notice::Expiring(_)) => Ok(()),
+            Happening::Notice(Notice::Ended(reason)) => Err(End::Ended(reason)),
         }
     }
 
@@ -143,7 +159,8 @@ impl Conversation {
         let next = self.wake_at.map_or(self.beat_at, |at| at.min(self.beat_at));
         let has_room = self.asks.len() < self.config.asks_max;
         tokio::select! {
-            () = self.drain.begun() => Happening::Drain,
+            () = self.turn.comes(&self.drain) => Happening::Drain,
+            notice = self.desk.admission.next() => Happening::Notice(notice),
             Some((ticket, answer)) = self.asks.next() => Happening::Answered(ticket, answer),
             (topic, item) = self.follows.next() => Happening::News(topic, item),
             received = self.socket.receive(), if has_room => Happening::Received(received),
@@ -192,7 +209,10 @@ impl Conversation {
             return Err(End::Said(Close::Policy, why));
         }
         match message {
-            Message::Text(text) => self.tell(Input::Text(&text)).await,
+            Message::Text(text) => match Refreshing::read(&text, &self.desk.admission) {
+                Some(refreshing) => self.refresh(refreshing).await,
+                None => self.tell(Input::Text(&text)).await,
+            },
             Message::Binary(bytes) => self.tell(Input::Binary(&bytes)).await,
             // The answer to a ping is queued by the library, and goes out with the next flush.
             Message::Ping(_) => self.flush().await,
@@ -223,6 +243,27 @@ impl Conversation {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// Takes a new token in place of the one before, and tells the client.
+    async fn refresh(&mut self, refreshing: Refreshing) -> Result<(), End> {
+        let said = match self.desk.admission.refresh(&refreshing.token).await {
+            Ok(principal) => {
+                let expires_at = principal
+                    .expires_at
+                    .map(|at| iso8601(at.saturating_mul(1000)));
+                json!({ "type": "auth", "ok": true, "expires_at": expires_at })
+            }
+            Err(error) => json!({ "type": "auth", "ok": false, "error": error.to_string() }),
+        };
+        self.send(socket::text(said.to_string())).await?;
+        for topic in self.follows.check() {
+            let why = "the new token does not allow this topic".to_owned();
+            let topic = &topic;
+            self.tell_without_flush(Input::NotFollowed { topic, why })
+                .await?;
+        }
+        self.flush().await
     }
 
     async fn last_words(&mut self) -> Result<(), End> {
@@ -309,6 +350,23 @@ impl Conversation {
 
     async fn flush(&mut self) -> Result<(), End> {
         self.socket.flush().await.map_err(End::from)
+    }
+}
+
+/// `{"type": "auth", "token": ".."}`: a new token.
+#[derive(Deserialize)]
+struct Refreshing {
+    #[serde(rename = "type")]
+    kind: String,
+    token: String,
+}
+
+impl Refreshing {
+    /// A new token in a message, if the client came in by one. Anything else is the dialect's.
+    fn read(text: &str, admission: &Admission) -> Option<Self> {
+        admission.principal().expires_at?;
+        let refreshing: Self = serde_json::from_str(text).ok()?;
+        (refreshing.kind == "auth").then_some(refreshing)
     }
 }
 

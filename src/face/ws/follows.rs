@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::future::{AbortHandle, Abortable, Aborted};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
+use crate::auth::Action;
+use crate::connection::Admission;
+use crate::face::ws::{Desk, Judge};
 use crate::hub::{AttachError, Feed, FeedItem, From, Hub, Reader};
 use crate::topic::TopicName;
 
@@ -21,12 +25,17 @@ pub(super) enum FollowError {
     /// The hub refused.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// The client may not follow it; said as if it did not exist.
+    #[error("there is no topic `{0}` here that you may follow")]
+    Forbidden(TopicName),
 }
 
 /// The topics that a connection follows. Nothing is queued here: what is not asked for stays in
 /// the topic, and a feed that falls too far behind says so by a gap.
 pub(super) struct Follows {
     hub: Hub,
+    admission: Arc<Admission>,
+    judge: Judge,
     reader: Reader,
     max: usize,
     handles: HashMap<TopicName, AbortHandle>,
@@ -34,9 +43,11 @@ pub(super) struct Follows {
 }
 
 impl Follows {
-    pub(super) fn new(hub: Hub, reader: Reader, max: usize) -> Self {
+    pub(super) fn new(desk: &Desk, reader: Reader, max: usize) -> Self {
         Self {
-            hub,
+            hub: desk.hub.clone(),
+            admission: Arc::clone(&desk.admission),
+            judge: desk.judge,
             reader,
             max,
             handles: HashMap::new(),
@@ -52,9 +63,26 @@ impl Follows {
         if self.handles.len() >= self.max {
             return Err(FollowError::TooMany(self.max));
         }
+        if self.judge == Judge::Door && !self.admission.may(Action::Subscribe, &topic) {
+            return Err(FollowError::Forbidden(topic));
+        }
         let feed = self.hub.follow(&topic, from, self.reader.clone())?;
         self.read_on(topic, feed);
         Ok(())
+    }
+
+    /// Follows no more what the client may not follow any longer. Returns what that was.
+    pub(super) fn check(&mut self) -> Vec<TopicName> {
+        if self.judge == Judge::Dialect {
+            return Vec::new();
+        }
+        let admission = &self.admission;
+        let is_lost = |topic: &&TopicName| !admission.may(Action::Subscribe, topic);
+        let lost: Vec<TopicName> = self.handles.keys().filter(is_lost).cloned().collect();
+        for topic in &lost {
+            self.leave(topic);
+        }
+        lost
     }
 
     /// Follows a topic no more.

@@ -93,6 +93,10 @@ impl Dialect for Library {
                 ticket,
                 answer: Answer::Library(answer),
             } => self.answer(ticket, answer, out),
+            Input::Answer {
+                ticket,
+                answer: Answer::Forbidden,
+            } => self.forbidden(ticket, out),
             Input::Answer { .. } | Input::Tick => {}
             Input::Drain => self.release(None, out),
         }
@@ -124,6 +128,7 @@ impl Library {
     fn ask(&self, library: LibraryId, request_id: String, ask: LibraryAsk) -> Ask {
         Ask::Library(Box::new(InLibrary {
             library,
+            topic: libraries::topic(library),
             request_id,
             ask,
             turn: self.turn.clone(),
@@ -225,6 +230,28 @@ impl Library {
             self.release(None, out);
         } else if told.is_some() {
             self.release(told, out);
+        }
+    }
+
+    /// What the client may not do. A library that it may not read is told as one that is not there.
+    fn forbidden(&mut self, ticket: u64, out: &mut Outputs) {
+        if ticket == ENTERING {
+            self.place = Place::Away;
+            return out.close(
+                Close::Policy,
+                format!("Library {} not found", self.opening.id),
+            );
+        }
+        let served = self.serving.iter().position(|one| one.ticket == ticket);
+        if let Some(served) = served.and_then(|at| self.serving.remove(at)) {
+            respond(
+                out,
+                &served.request_id,
+                Err("Insufficient permissions".to_owned()),
+            );
+        }
+        if !self.is_changing() {
+            self.release(None, out);
         }
     }
 

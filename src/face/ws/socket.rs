@@ -37,10 +37,10 @@ pub(super) enum Received {
     Gone,
 }
 
-/// A client that took nothing for too long, or whose link broke.
+/// A client that took too little for too long, or whose link broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unsent {
-    /// It took nothing for `wire.write_stall_max`.
+    /// It took less than `wire.write_stall_bytes_min` in `wire.write_stall_max`.
     Stalled,
     /// The link broke.
     Gone,
@@ -52,6 +52,7 @@ pub(super) struct Bounds {
     pub(super) message_bytes_max: usize,
     pub(super) read_buffer_bytes: usize,
     pub(super) write_stall_max: Duration,
+    pub(super) write_stall_bytes_min: u64,
     pub(super) linger_max: Duration,
 }
 
@@ -103,14 +104,14 @@ impl Socket {
 
     /// Puts a message behind those that wait, and writes when enough have gathered.
     pub(super) async fn send(&mut self, message: Message) -> Result<(), Unsent> {
-        let (written, limit) = (Arc::clone(&self.written), self.bounds.write_stall_max);
-        unless_stalled(&written, limit, self.frames.feed(message)).await
+        let written = Arc::clone(&self.written);
+        unless_stalled(&written, self.bounds, self.frames.feed(message)).await
     }
 
     /// Writes what has gathered.
     pub(super) async fn flush(&mut self) -> Result<(), Unsent> {
-        let (written, limit) = (Arc::clone(&self.written), self.bounds.write_stall_max);
-        unless_stalled(&written, limit, self.frames.flush()).await
+        let written = Arc::clone(&self.written);
+        unless_stalled(&written, self.bounds, self.frames.flush()).await
     }
 
     /// Closes with a code, and waits a while for the client to close as well: a socket that is
@@ -133,18 +134,18 @@ impl Socket {
     }
 }
 
-/// Waits for a write; gives up when nothing moved for `limit`.
+/// Waits for a write; gives up when too little has moved for too long.
 async fn unless_stalled(
     written: &AtomicU64,
-    limit: Duration,
+    bounds: Bounds,
     write: impl Future<Output = Result<(), Error>>,
 ) -> Result<(), Unsent> {
     let mut write = pin!(write);
     loop {
         let before = written.load(Ordering::Relaxed);
-        match tokio::time::timeout(limit, write.as_mut()).await {
+        match tokio::time::timeout(bounds.write_stall_max, write.as_mut()).await {
             Ok(result) => return result.map_err(|_| Unsent::Gone),
-            Err(_) if written.load(Ordering::Relaxed) > before => {}
+            Err(_) if written.load(Ordering::Relaxed) - before >= bounds.write_stall_bytes_min => {}
             Err(_) => return Err(Unsent::Stalled),
         }
     }

@@ -77,7 +77,7 @@ fn disk() -> Value {
 fn network() -> Value {
     let networks = Networks::new_with_refreshed_list();
     let sum = |of: fn(&sysinfo::NetworkData) -> u64| -> f64 {
-        networks.iter().map(|(_, network)| of(network) as f64).sum()
+        networks.values().map(|network| of(network) as f64).sum()
     };
     json!({
         "bytes_sent_mb": rounded(sum(sysinfo::NetworkData::total_transmitted) / MB),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Sqlite;
 use super::record::{Place, decode};
 use super::rows::{self, EventRow, Stored};
+use crate::store::memory::Bounds;
 use crate::topic::{Event, Seq, TopicName};
 
 /// Rows are deleted when as many have left the log, or this many bytes.
@@ -22,6 +23,7 @@ pub struct Damaged;
 pub struct SqliteLog {
     store: Sqlite,
     topic: TopicName,
+    bounds: Bounds,
     /// The incarnation, once it has an event.
     stored: Option<Stored>,
     is_unread: bool,
@@ -40,7 +42,9 @@ pub struct SqliteLog {
 #[derive(Debug, Clone, Copy)]
 struct Indexed {
     offset: i64,
-    bytes: usize,
+    bytes: u32,
+    /// Seconds since the Unix epoch.
+    at: u32,
 }
 
 /// What is to be deleted, and what of it is to be kept for late joiners.
@@ -57,6 +61,7 @@ pub(crate) struct Trim {
 impl SqliteLog {
     pub(crate) fn new(store: Sqlite, topic: TopicName, found: Option<Stored>) -> Self {
         Self {
+            bounds: store.0.config.bounds(topic.kind()),
             store,
             topic,
             is_unread: found.is_some(),
@@ -93,23 +98,34 @@ impl SqliteLog {
             .get_or_insert_with(|| Stored::new(0, event.epoch.clone()));
         stored.head = event.seq.0;
         self.head = event.seq.0;
-        self.push(offset, event.footprint_bytes());
+        self.push(offset, event);
     }
 
-    fn push(&mut self, offset: i64, bytes: usize) {
-        self.index.push_back(Indexed { offset, bytes });
-        self.bytes += bytes;
-        let bounds = &self.store.0.bounds;
-        while self.index.len() > 1
-            && (self.index.len() > bounds.events_max || self.bytes > bounds.bytes_max)
-        {
+    fn push(&mut self, offset: i64, event: &Event) {
+        let newest = Indexed {
+            offset,
+            bytes: u32::try_from(event.footprint_bytes()).unwrap_or(u32::MAX),
+            at: u32::try_from(event.timestamp_ms / 1000).unwrap_or(0),
+        };
+        self.index.push_back(newest);
+        self.bytes += newest.bytes as usize;
+        while self.index.len() > 1 && self.is_beyond(newest.at) {
             let Some(oldest) = self.index.pop_front() else {
                 return;
             };
-            self.bytes -= oldest.bytes;
+            self.bytes -= oldest.bytes as usize;
             self.left.push(oldest.offset);
-            self.left_bytes += oldest.bytes;
+            self.left_bytes += oldest.bytes as usize;
         }
+    }
+
+    /// Whether the oldest event has to leave.
+    fn is_beyond(&self, now: u32) -> bool {
+        let bounds = &self.bounds;
+        let oldest = self.index.front().map_or(now, |oldest| oldest.at);
+        self.index.len() > bounds.events_max
+            || self.bytes > bounds.bytes_max
+            || u64::from(now.saturating_sub(oldest)) > bounds.age_seconds_max
     }
 
     /// Reads the events that are kept for late joiners, then the chain, and makes the index.
@@ -134,7 +150,7 @@ impl SqliteLog {
             if row.offset == 0 {
                 self.kept.insert(row.seq);
             } else {
-                self.push(row.offset, event.footprint_bytes());
+                self.push(row.offset, &event);
             }
             events.push(event);
         }

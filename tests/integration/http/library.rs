@@ -44,6 +44,27 @@ async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
         .expect("it is so in time");
 }
 
+/// The documents of a library, one a page: this one, then the cats.
+async fn page_by_page(face: &Face, id: &str, added: &Value) {
+    let page = face
+        .get(&format!("/v1/libraries/{id}/documents?limit=1"))
+        .await
+        .json();
+    assert_eq!(
+        (&page["documents"][0]["id"], &page["next"]),
+        (&added["id"], &added["id"])
+    );
+    let next = format!(
+        "/v1/libraries/{id}/documents?after={}",
+        page["next"].as_str().unwrap()
+    );
+    let page = face.get(&next).await.json();
+    assert_eq!(
+        (page["documents"][0]["title"].as_str(), &page["next"]),
+        (Some("Cats"), &Value::Null)
+    );
+}
+
 #[tokio::test]
 async fn a_library_lives_from_its_making_to_its_end() {
     let face = Face::new();
@@ -74,23 +95,7 @@ async fn a_library_lives_from_its_making_to_its_end() {
     );
     let document = face.get(&path).await.json();
     assert_eq!(document["text"], "The quick brown fox.\n\nIt jumps.");
-    let page = face
-        .get(&format!("/v1/libraries/{id}/documents?limit=1"))
-        .await
-        .json();
-    assert_eq!(
-        (&page["documents"][0]["id"], &page["next"]),
-        (&added["id"], &added["id"])
-    );
-    let next = format!(
-        "/v1/libraries/{id}/documents?after={}",
-        page["next"].as_str().unwrap()
-    );
-    let page = face.get(&next).await.json();
-    assert_eq!(
-        (page["documents"][0]["title"].as_str(), &page["next"]),
-        (Some("Cats"), &Value::Null)
-    );
+    page_by_page(&face, &id, &added).await;
 
     assert_eq!(delete(&face, &path).await.status, StatusCode::NO_CONTENT);
     face.get(&path).await.problem(404, "document_unknown");

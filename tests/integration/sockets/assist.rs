@@ -298,6 +298,13 @@ async fn an_administrator_watches_the_machine_jobs_and_documents() {
     let active = next_of(&mut root, "active_jobs").await;
     assert_eq!(active["data"]["jobs"].as_array().unwrap().len(), 1);
 
+    running.gateway.drain().await;
+}
+
+#[tokio::test]
+async fn an_administrator_hears_alerts_documents_and_broadcasts() {
+    let running = start(&[]).await;
+    let mut root = enter(&running, "root", "admin").await;
     running
         .publish(
             "system:jobs",

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{InLibrary, Libraries, OfDocument};
+use super::{Libraries, OfDocument, Reading, Writing};
 use crate::document::{DocumentId, Search};
 use crate::face::http::exchange::{self, RequestId};
 use crate::face::http::extract::Query;
@@ -27,7 +27,7 @@ const K: usize = 10;
 pub(super) async fn add(
     From(state): From<Libraries>,
     Extension(request): Extension<RequestId>,
-    InLibrary(library): InLibrary,
+    Writing(library): Writing,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -53,7 +53,7 @@ pub(super) struct Wanted {
 /// `GET /v1/libraries/{id}/documents`
 pub(super) async fn list(
     From(state): From<Libraries>,
-    InLibrary(library): InLibrary,
+    Reading(library): Reading,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
     let max = state.0.config.page_limit_max;
@@ -82,7 +82,8 @@ pub(super) async fn list(
 /// `GET /v1/libraries/{id}/documents/{document_id}`
 pub(super) async fn one(
     From(state): From<Libraries>,
-    OfDocument(library, id): OfDocument,
+    Reading(library): Reading,
+    OfDocument(id): OfDocument,
 ) -> Result<Response, Refusal> {
     let document = state.librarian().document(library, id).await?;
     Ok(exchange::to_json(&shapes::document(library, &document)))
@@ -92,7 +93,8 @@ pub(super) async fn one(
 pub(super) async fn delete(
     From(state): From<Libraries>,
     Extension(request): Extension<RequestId>,
-    OfDocument(library, id): OfDocument,
+    Writing(library): Writing,
+    OfDocument(id): OfDocument,
 ) -> Result<StatusCode, Refusal> {
     let librarian = state.librarian();
     librarian.delete(library, id, request.as_str()).await?;
@@ -113,7 +115,7 @@ pub(super) struct Asked {
 pub(super) async fn search(
     From(state): From<Libraries>,
     Extension(request): Extension<RequestId>,
-    InLibrary(library): InLibrary,
+    Reading(library): Reading,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {

@@ -20,8 +20,10 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
 use super::Libraries;
-use crate::connection::ConnectionId;
+use crate::auth::Action;
+use crate::connection::{Admission, ConnectionId, Notice};
 use crate::document::LibraryId;
+use crate::face::http::admission::Caller;
 use crate::face::http::extract::Query;
 use crate::face::http::metrics::OpenStream;
 use crate::face::http::refusal::{Code, Refusal};
@@ -72,6 +74,7 @@ struct Open {
     hub: Hub,
     drain: crate::drain::Drain,
     only: Option<LibraryId>,
+    admission: Admission,
     made: watch::Receiver<u64>,
     signal: Arc<Signal>,
     places: HashMap<TopicName, (Seat, Cursor)>,
@@ -83,6 +86,7 @@ struct Open {
 /// `GET /v1/events/stream`
 pub(super) async fn all(
     Extract(state): Extract<Libraries>,
+    caller: Caller,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
     if state.0.drain.is_draining() {
@@ -96,6 +100,7 @@ pub(super) async fn all(
         hub: state.0.hub.clone(),
         drain: state.0.drain.clone(),
         only: wanted.library_id,
+        admission: caller.attend(),
         signal: Arc::new(Signal {
             connection: ConnectionId::new().to_string(),
             news: Mutex::default(),
@@ -134,7 +139,8 @@ impl Open {
         };
         for id in ids {
             let topic = libraries::topic(id);
-            if self.places.contains_key(&topic) {
+            let may_follow = self.admission.may(Action::Subscribe, &topic);
+            if self.places.contains_key(&topic) || !may_follow {
                 continue;
             }
             let signal = Arc::<Signal>::clone(&self.signal);
@@ -163,6 +169,11 @@ impl Open {
             tokio::select! {
                 () = signal.notify.notified() => {}
                 () = self.drain.begun() => {}
+                notice = self.admission.next() => {
+                    if let Notice::Ended(_) = notice {
+                        return None;
+                    }
+                }
                 () = tokio::time::sleep(self.keepalive_interval) => {
                     return Some(Bytes::from_static(sse::KEEP_ALIVE));
                 }

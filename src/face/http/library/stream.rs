@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-use super::{InLibrary, Libraries};
+use super::{Libraries, Reading, Writing};
 use crate::document::LibraryId;
 use crate::face::http::exchange::{self, RequestId};
 use crate::face::http::extract::{self, Media};
@@ -34,7 +34,7 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 pub(super) async fn import(
     From(state): From<Libraries>,
     Extension(request): Extension<RequestId>,
-    InLibrary(library): InLibrary,
+    Writing(library): Writing,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -252,7 +252,7 @@ impl Lines {
 /// `GET /v1/libraries/{id}/documents/stream`
 pub(super) async fn export(
     From(state): From<Libraries>,
-    InLibrary(library): InLibrary,
+    Reading(library): Reading,
 ) -> Result<Response, Refusal> {
     let pieces = state.librarian().export(library, EXPORT_BYTES).await?;
     let counted = state.0.metrics.stream_opened();

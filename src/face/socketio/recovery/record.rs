@@ -12,6 +12,9 @@ use crate::topic::{Cursor, EventName, Seq, TopicName};
 pub(crate) struct Record {
     /// The public id.
     pub(crate) id: ConnectionId,
+    /// Whose it is, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) principal: Option<String>,
     pub(crate) kept: Vec<Kept>,
     /// The number of the next subscription; numbers are never given twice.
     next: u32,
@@ -50,9 +53,10 @@ impl Base {
 }
 
 impl Record {
-    pub(crate) const fn new(id: ConnectionId) -> Self {
+    pub(crate) const fn new(id: ConnectionId, principal: Option<String>) -> Self {
         Self {
             id,
+            principal,
             kept: Vec::new(),
             next: 0,
         }
@@ -157,7 +161,7 @@ mod tests {
 
     /// A record with a topic a for each base.
     fn record(bases: &[Base]) -> Record {
-        let mut record = Record::new(ConnectionId::of("x"));
+        let mut record = Record::new(ConnectionId::of("x"), None);
         for (n, base) in bases.iter().enumerate() {
             let topic = format!("session:{n}").parse().unwrap();
             record.keep(n.to_string(), topic, None, base.clone());

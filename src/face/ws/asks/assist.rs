@@ -2,16 +2,16 @@
 
 mod crowd;
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 pub(crate) use self::crowd::{Crowd, Member, room_event};
 
-use crate::auth::{self, Auth, Principal};
+use crate::auth::{self, Principal};
+use crate::face::ws::Apps;
 use crate::hub::{Hub, TopicFilter};
-use crate::producer::monitor::{Account, Monitor, Watch};
+use crate::producer::monitor::{Account, Watch};
 use crate::topic::{Event, Kind, TopicName};
 
 /// Most jobs or documents in one list.
@@ -24,8 +24,8 @@ const ENDED: &str = "document_processing_complete";
 /// What a client of Assist wants.
 #[derive(Debug)]
 pub(crate) enum AssistAsk {
-    /// To be let in, by a token.
-    Enter(Token),
+    /// To be one of the crowd.
+    Enter(String),
     /// To watch an account of the monitor.
     Watch(Account),
     /// The jobs that have not ended.
@@ -34,21 +34,11 @@ pub(crate) enum AssistAsk {
     Documents(Option<String>),
 }
 
-/// A token: never printed.
-#[derive(Clone)]
-pub(crate) struct Token(pub(crate) String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
-}
-
 /// What came of it.
 #[derive(Debug)]
 pub(crate) enum AssistAnswer {
-    /// The client is let in, and one of the crowd as long as this lives.
-    Entered(Arc<Principal>, Box<Member>),
+    /// The client is one of the crowd as long as this lives.
+    Entered(Box<Member>),
     /// The account is kept as long as this lives; what it says now.
     Watching(Watch, Value),
     /// Jobs.
@@ -57,28 +47,11 @@ pub(crate) enum AssistAnswer {
     Documents(Vec<Value>),
 }
 
-/// The handles of Assist. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Assist {
-    pub(crate) auth: Auth,
-    pub(crate) monitor: Monitor,
-    pub(crate) crowd: Crowd,
-}
-
-impl Assist {
-    /// Does what was asked.
-    pub(super) async fn answer(
-        &self,
-        hub: &Hub,
-        ask: AssistAsk,
-    ) -> Result<AssistAnswer, auth::Refusal> {
-        Ok(match ask {
-            AssistAsk::Enter(token) => {
-                let principal = self.auth.admit_token(&token.0).await?;
-                let user = principal.user().ok_or(auth::Refusal::Missing)?.to_owned();
-                let member = self.crowd.enter(&user);
-                AssistAnswer::Entered(principal, Box::new(member))
-            }
+impl Apps {
+    /// Does what a client of Assist asked.
+    pub(super) async fn assist(&self, hub: &Hub, ask: AssistAsk) -> AssistAnswer {
+        match ask {
+            AssistAsk::Enter(user) => AssistAnswer::Entered(Box::new(self.crowd.enter(&user))),
             AssistAsk::Watch(account) => {
                 let watch = self.monitor.watch(account);
                 let now = match account {
@@ -92,14 +65,14 @@ impl Assist {
             AssistAsk::Documents(user) => {
                 AssistAnswer::Documents(documents(hub, user.as_deref()).await)
             }
-        })
+        }
     }
 }
 
 /// The jobs that have not ended, as far as somebody may read them.
 async fn jobs(hub: &Hub, principal: Option<&Principal>) -> Vec<Value> {
     let mut listed = Vec::new();
-    let page = hub.jobs(None, None, LIST_MAX).await;
+    let page = hub.jobs(None, None, LIST_MAX, |_| true).await;
     for job in page.jobs {
         let may_read =
             |principal: &Principal| auth::may(principal, auth::Action::Read, job.topic(), None);
@@ -133,7 +106,7 @@ async fn documents(hub: &Hub, user: Option<&str>) -> Vec<Value> {
         return listed;
     }
     while listed.len() < LIST_MAX {
-        let page = hub.topics(&filter, 64);
+        let page = hub.topics(&filter, 64, |_| true);
         for topic in &page.topics {
             open_documents(&topic.snapshot().facts, &mut listed);
         }

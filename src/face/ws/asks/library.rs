@@ -9,10 +9,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
+use crate::auth::Action;
 use crate::document::{DocumentId, LibraryId, NewDocument, Search};
 use crate::face::library::{self as shapes, Watchers, Watching};
 use crate::producer::library::{Error, Librarian};
-use crate::topic::Seq;
+use crate::topic::{Seq, TopicName};
 
 /// What a client of a library wants.
 #[derive(Debug)]
@@ -29,10 +30,21 @@ pub(crate) enum LibraryAsk {
     Delete(DocumentId),
 }
 
+impl LibraryAsk {
+    /// What the client must be allowed for this.
+    pub(super) const fn action(&self) -> Action {
+        match self {
+            Self::Enter | Self::Search(_) | Self::Get(_) => Action::Read,
+            Self::Add(_) | Self::Delete(_) => Action::Publish,
+        }
+    }
+}
+
 /// An ask with all that it needs.
 #[derive(Debug)]
 pub(crate) struct InLibrary {
     pub(crate) library: LibraryId,
+    pub(crate) topic: TopicName,
     pub(crate) request_id: String,
     pub(crate) ask: LibraryAsk,
     pub(crate) turn: Turn,
@@ -71,6 +83,7 @@ pub(super) async fn answer(
         request_id,
         ask,
         turn,
+        ..
     } = asked;
     let _turn = turn.0.lock().await;
     let (data, seq) = match ask {

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{ENTERING, message, rooms};
-use crate::auth::{Principal, Refusal, Role};
-use crate::face::ws::asks::assist::{AssistAnswer, AssistAsk, Member, Token, room_event};
-use crate::face::ws::dialect::{Close, Input, Now, Outputs};
+use crate::auth::{Principal, Role};
+use crate::face::ws::asks::assist::{AssistAnswer, AssistAsk, Member, room_event};
+use crate::face::ws::dialect::{Input, Now, Output, Outputs};
 use crate::face::ws::{Answer, Ask, payload};
 use crate::hub::From;
 use crate::producer::monitor::{Account, Watch};
@@ -64,8 +63,7 @@ impl Inside {
     }
 
     /// What is followed from the beginning.
-    pub(super) fn begin(&mut self, now: Now, out: &mut Outputs) {
-        self.wake_at_expiry(now, out);
+    pub(super) fn begin(&mut self, out: &mut Outputs) {
         self.follow_own_documents(out);
         let alerts = TopicName::new(Kind::System, "alerts").expect("this is a topic");
         out.follow(alerts, From::Head);
@@ -86,31 +84,6 @@ impl Inside {
         }
     }
 
-    fn wake_at_expiry(&self, now: Now, out: &mut Outputs) {
-        let Some(expires_at) = self.principal.expires_at else {
-            return;
-        };
-        let left_ms = (expires_at * 1000).saturating_sub(now.unix_ms);
-        let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
-        out.wake_at = Some(now.since + left);
-    }
-
-    /// What came of a token that was shown again.
-    pub(super) fn refreshed(&mut self, answer: Result<AssistAnswer, Refusal>, out: &mut Outputs) {
-        match answer {
-            Ok(AssistAnswer::Entered(principal, _))
-                if principal.user() == self.principal.user() =>
-            {
-                self.principal = principal;
-            }
-            Ok(_) => out.close(
-                Close::Policy,
-                "Authentication failed: the token is another user's",
-            ),
-            Err(refusal) => out.close(Close::Policy, format!("Authentication failed: {refusal}")),
-        }
-    }
-
     pub(super) fn take(&mut self, input: Input<'_>, now: Now, out: &mut Outputs) {
         match input {
             Input::Binary(bytes) => self.binary(bytes, now, out),
@@ -124,20 +97,7 @@ impl Inside {
                 error(now, &why, out);
             }
             Input::Answer { ticket, answer } => self.answer(ticket, answer, now, out),
-            Input::Tick => self.tick(now, out),
-            Input::Connected | Input::Text(_) | Input::Drain => {}
-        }
-    }
-
-    fn tick(&self, now: Now, out: &mut Outputs) {
-        let is_over = self
-            .principal
-            .expires_at
-            .is_some_and(|at| at * 1000 <= now.unix_ms);
-        if is_over {
-            out.close(Close::Policy, "Token expired");
-        } else {
-            self.wake_at_expiry(now, out);
+            Input::Connected | Input::Text(_) | Input::Tick | Input::Drain => {}
         }
     }
 
@@ -146,7 +106,7 @@ impl Inside {
         if !self.member.may_speak() {
             return error(now, "Rate limit exceeded", out);
         }
-        let said = message::parse(text).and_then(|message| self.message(message, now, out));
+        let said = message::parse(text).and_then(|message| self.message(&message, now, out));
         if let Err(why) = said {
             error(now, &why, out);
         }
@@ -154,7 +114,7 @@ impl Inside {
 
     fn message(
         &mut self,
-        message: message::Message,
+        message: &message::Message,
         now: Now,
         out: &mut Outputs,
     ) -> Result<(), String> {
@@ -167,10 +127,6 @@ impl Inside {
         };
         match message.kind.as_str() {
             "ping" => out.say(&json!({ "type": "pong", "timestamp": now.iso8601() })),
-            "auth" => {
-                let token = message.token.ok_or("A token is required")?;
-                out.ask(ENTERING, Ask::Assist(AssistAsk::Enter(Token(token))));
-            }
             "join_room" => self.may_join_room(room(), out)?,
             "leave_room" => self.leave(room(), out)?,
             "subscribe_system_metrics" => self.watch(Account::Metrics, out)?,
@@ -280,8 +236,7 @@ impl Inside {
             .retain(|_, asked| !matches!(asked, Asked::Watch(asked) if *asked == account));
         self.watches.remove(&account);
         if !self.member.rooms().contains(&account.topic()) {
-            out.list
-                .push(crate::face::ws::dialect::Output::Leave(account.topic()));
+            out.list.push(Output::Leave(account.topic()));
         }
     }
 
@@ -309,8 +264,7 @@ impl Inside {
 
     fn no_documents(&mut self, out: &mut Outputs) {
         for topic in std::mem::take(&mut self.others) {
-            out.list
-                .push(crate::face::ws::dialect::Output::Leave(topic));
+            out.list.push(Output::Leave(topic));
         }
         self.unwatch(Account::Documents, out);
     }
@@ -345,10 +299,7 @@ impl Inside {
         let asked = self.asked.remove(&ticket);
         match (asked, answer) {
             (Some(Asked::Append), Answer::Appended(Err(why))) => error(now, &why.to_string(), out),
-            (
-                Some(Asked::Watch(account)),
-                Answer::Assist(Ok(AssistAnswer::Watching(watch, said))),
-            ) => {
+            (Some(Asked::Watch(account)), Answer::Assist(AssistAnswer::Watching(watch, said))) => {
                 self.watches.insert(account, watch);
                 let timestamp = now.iso8601();
                 match account {
@@ -361,10 +312,10 @@ impl Inside {
                     Account::Documents => {}
                 }
             }
-            (Some(Asked::List), Answer::Assist(Ok(AssistAnswer::Jobs(jobs)))) => out.say(&json!({
+            (Some(Asked::List), Answer::Assist(AssistAnswer::Jobs(jobs))) => out.say(&json!({
                 "type": "active_jobs", "data": { "jobs": jobs }, "timestamp": now.iso8601(),
             })),
-            (Some(Asked::List), Answer::Assist(Ok(AssistAnswer::Documents(documents)))) => {
+            (Some(Asked::List), Answer::Assist(AssistAnswer::Documents(documents))) => {
                 out.say(&json!({
                     "type": "active_documents",
                     "data": { "documents": documents },
@@ -404,8 +355,7 @@ impl Inside {
         match (&event.payload, event.name.as_str()) {
             (Payload::Binary(_), _) if is_own => {}
             (Payload::Binary(bytes), _) => {
-                out.list
-                    .push(crate::face::ws::dialect::Output::Binary(bytes.clone()));
+                out.list.push(Output::Binary(bytes.clone()));
             }
             (_, name @ ("room_event" | "admin_broadcast")) => {
                 out.say_text(payload::typed(event, name, is_live));
@@ -415,8 +365,7 @@ impl Inside {
                     && is_own
                 {
                     self.leaving.remove(at);
-                    out.list
-                        .push(crate::face::ws::dialect::Output::Leave(event.topic.clone()));
+                    out.list.push(Output::Leave(event.topic.clone()));
                 }
             }
             (_, name) => say(event, name, is_live, out),

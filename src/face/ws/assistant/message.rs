@@ -29,9 +29,8 @@ pub(super) fn parse(text: &str) -> Result<Message, String> {
     let Ok(Value::Object(mut members)) = value else {
         return Err("Invalid JSON format".to_owned());
     };
-    let kind = match members.remove("type") {
-        Some(Value::String(kind)) => kind,
-        Some(_) | None => return Err("Unknown message type: a `type` is missing".to_owned()),
+    let Some(Value::String(kind)) = members.remove("type") else {
+        return Err("Unknown message type: a `type` is missing".to_owned());
     };
     let token = members
         .get("token")

@@ -79,24 +79,28 @@ describe("a client that comes back", () => {
       }
     });
 
-  it("twice in a row, before anything came", async () => {
+  // A stock client that is closed while events are on their way to its handlers hands them on at its next connect,
+  // whatever the server does; so this is said without one.
+  it("twice in a row, before anything of what was missed came", async () => {
     const id = freshId();
-    const client = await Client.open(gateway, {}, RECONNECT);
-    try {
-      await client.subscribe(id);
-      await publish(gateway, `session:${id}`, 1, 3);
-      await seen(client, 3);
-      client.socket.once("connect", () => client.socket.io.engine.close());
-      await drop(client, () => publish(gateway, `session:${id}`, 4, 9));
-      await seen(client, 9);
-      await eventually(() => client.socket.connected, 5000, "the second reconnect");
-      await publish(gateway, `session:${id}`, 10, 12);
-      await seen(client, 12);
-      assert.equal(client.socket.recovered, true);
-      assert.deepEqual(numbers(client), upTo(12));
-    } finally {
-      client.close();
+    const first = await connectRaw(gateway, { query: "recovery=1" });
+    first.emit("subscribe", id);
+    await first.event("subscribed");
+    await publish(gateway, `session:${id}`, 1, 3);
+    const [, , offset] = await first.event("model_result", (data) => data.n === 3);
+    const auth = { pid: first.connected.pid, offset };
+    first.terminate();
+    await publish(gateway, `session:${id}`, 4, 9);
+    for (let times = 0; times < 3; times++) {
+      const again = await connectRaw(gateway, { query: "recovery=1", auth });
+      assert.equal(again.connected.pid, auth.pid);
+      again.terminate();
     }
+    const last = await connectRaw(gateway, { query: "recovery=1", auth });
+    await publish(gateway, `session:${id}`, 10, 12);
+    await last.event("model_result", (data) => data.n === 12);
+    assert.deepEqual(last.events("model_result").map(([, data]) => data.n), upTo(12, 4));
+    last.terminate();
   });
 
   for (const kind of KINDS)

@@ -52,7 +52,7 @@ impl std::fmt::Debug for Member {
 
 impl Crowd {
     /// A crowd of nobody. What is known of users who left long ago is forgotten now and then.
-    pub(crate) fn new(config: Assistant, hub: Hub, drain: Drain) -> Self {
+    pub(crate) fn new(config: Assistant, hub: Hub, drain: &Drain) -> Self {
         let crowd = Self(Arc::new(Shared {
             config,
             hub,

@@ -1,0 +1,109 @@
+// What the documentation says is so: its blocks run, its links lead somewhere, its names exist.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+import { Gateway } from "../clients/js/lib/gateway.js";
+import { page } from "./configuration.mjs";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const run = promisify(execFile);
+const read = (name) => readFileSync(path.join(ROOT, name), "utf8");
+const pages = ["README.md", "ARCHITECTURE.md", ...readdirSync(path.join(ROOT, "docs")).map((name) => `docs/${name}`)];
+
+/** Every file below a folder that has this ending. */
+function files(folder, ending) {
+  return readdirSync(path.join(ROOT, folder), { recursive: true })
+    .filter((name) => name.endsWith(ending))
+    .map((name) => path.join(folder, name));
+}
+
+test("the reference of the configuration is up to date", () => {
+  const is = read("docs/configuration.md");
+  assert.equal(is, page(read("config/tidings.toml")), "run `node tests/docs/configuration.mjs` and commit it");
+});
+
+test("every link within the repository leads somewhere", () => {
+  const broken = [];
+  for (const name of [...pages, ...files("clients/python", "README.md"), "clients/typescript/README.md"]) {
+    if (name.includes("node_modules")) continue;
+    for (const [, link] of read(name).matchAll(/\]\((?!https?:)([^)#]*)(?:#[^)]*)?\)/g)) {
+      if (link && !existsSync(path.join(ROOT, path.dirname(name), link))) broken.push(`${name}: ${link}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});
+
+test("every metric and setting that is named exists", () => {
+  const source = files("src", ".rs").map(read).join("\n");
+  const metrics = new Set([...source.matchAll(/"(tidings_[a-z_]+)"/g)].map(([, name]) => name));
+  const settings = new Set([...page(read("config/tidings.toml")).matchAll(/^\| `([a-z0-9_.]+)`/gm)].map(([, key]) => key));
+  const sections = [...settings].map((key) => key.split(".").slice(0, -1).join("."));
+  const unknown = [];
+  for (const name of ["docs/operations.md", "docs/migration.md", "docs/comparison.md", ...files("deploy", "")]) {
+    const text = read(name);
+    for (const [metric] of text.matchAll(/\btidings_[a-z_]+/g)) {
+      if (!metrics.has(metric) && !metrics.has(metric.replace(/_total$/, ""))) unknown.push(`${name}: ${metric}`);
+    }
+    for (const [key] of text.matchAll(/\b(?:log|auth|wire|store|hub|face|drain)(?:\.[a-z0-9_]+)+\b/g)) {
+      if (!key.endsWith(".md") && !settings.has(key) && !sections.includes(key)) unknown.push(`${name}: ${key}`);
+    }
+  }
+  assert.deepEqual(unknown, []);
+});
+
+test("the dashboard is one that Grafana takes: panels have queries and places of their own", () => {
+  const { panels } = JSON.parse(read("deploy/grafana-dashboard.json"));
+  const taken = new Set();
+  for (const { id, type, gridPos, targets, title } of panels) {
+    assert.ok(title && !taken.has(id), title);
+    taken.add(id);
+    for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+      for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+        assert.ok(x < 24 && !taken.has(`${x},${y}`), `${title} lies on another`);
+        taken.add(`${x},${y}`);
+      }
+    }
+    if (type !== "row") assert.ok(targets.every(({ expr }) => /tidings_/.test(expr)), title);
+  }
+});
+
+const BLOCK = /^```(js|python|sh)\n([\s\S]*?)^```\n(?:\n```text\n([\s\S]*?)^```\n)?/gm;
+/** How a block of a language is run; its packages are those of the suites. */
+const runners = {
+  js: (file) => ["node", [file], ".mjs"],
+  python: (file) => [path.join(ROOT, ".cache/venv-docs/bin/python"), [file], ".py"],
+  sh: (file) => ["bash", ["-euo", "pipefail", file], ".sh"],
+};
+
+for (const name of ["docs/migration.md", "docs/operations.md"]) {
+  describe(name, () => {
+    let gateway, folder;
+    before(async () => {
+      gateway = await Gateway.start();
+      // Beside the packages of the stock clients, so that they are found.
+      folder = mkdtempSync(path.join(ROOT, "tests/clients/js/.docs-"));
+    });
+    after(async () => {
+      rmSync(folder, { recursive: true });
+      await gateway.stop();
+    });
+    const blocks = [...read(name).matchAll(BLOCK)];
+    assert.ok(blocks.length > 1, `${name} has blocks to run`);
+    for (const [n, [, language, code, output = ""]] of blocks.entries()) {
+      test(`block ${n + 1} (${language})`, async () => {
+        const [, , ending] = runners[language]("");
+        const file = path.join(folder, `block-${n}${ending}`);
+        writeFileSync(file, code.replaceAll("127.0.0.1:3000", new URL(gateway.url).host));
+        const [command, args] = runners[language](file);
+        const env = { ...process.env, TIDINGS_URL: gateway.url, PYTHONPATH: path.join(ROOT, "clients/python/src") };
+        const { stdout } = await run(command, args, { env, timeout: 30_000 });
+        assert.equal(stdout.replaceAll("\r", ""), output);
+      });
+    }
+  });
+}
