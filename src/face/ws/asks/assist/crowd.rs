@@ -92,7 +92,7 @@ impl Crowd {
     }
 
     /// One more connection of a user.
-    pub(super) fn enter(&self, name: &str) -> Member {
+    pub(crate) fn enter(&self, name: &str) -> Member {
         let mut users = self.lock();
         if users.len() >= self.0.config.users_max && !users.contains_key(name) {
             let gone = users.iter().filter(|(_, user)| user.connections == 0);
