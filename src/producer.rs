@@ -1,4 +1,5 @@
-//! Producers that live in the process: they append to topics like any producer.
+//! Producers that live in the process: they append to topics like any other.
 
 pub mod library;
 pub mod monitor;
+pub mod scan;

@@ -115,6 +115,8 @@ fn split(text: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -164,5 +166,16 @@ mod tests {
     fn a_bare_number_is_no_size_in_a_config() {
         let error = serde_json::from_str::<ByteSize>("5").unwrap_err();
         assert!(error.to_string().contains("a size such as"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_survives(text in ".{0,40}", ours in "[0-9]{1,21} ?[kKMGiB]{1,3}") {
+            for text in [text, ours] {
+                if let Ok(size) = text.parse::<ByteSize>() {
+                    prop_assert_eq!(size.to_string().parse::<ByteSize>(), Ok(size));
+                }
+            }
+        }
     }
 }

@@ -47,14 +47,24 @@ pub struct Config {
     pub store: crate::store::Config,
     /// Topics, fan-out and questions.
     pub hub: crate::hub::Config,
+    /// Producers that live in the process.
+    pub producer: Producers,
     /// What clients see.
     pub face: Faces,
-    /// Producers in the process.
-    pub producer: Producers,
     /// The applications behind the gateway.
     pub upstream: Upstreams,
     /// How the process finishes.
     pub drain: crate::drain::Config,
+}
+
+/// Producers that live in the process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Producers {
+    /// Scans of directories.
+    pub scan: crate::producer::scan::Config,
+    /// The machine, and the news of all jobs and documents.
+    pub monitor: crate::producer::monitor::Config,
 }
 
 /// What clients see.
@@ -67,14 +77,6 @@ pub struct Faces {
     pub http: crate::face::http::Config,
     /// Clients of the plain WebSocket dialects.
     pub ws: crate::face::ws::Config,
-}
-
-/// Producers in the process.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Producers {
-    /// The machine, and the news of all jobs and documents.
-    pub monitor: crate::producer::monitor::Config,
 }
 
 /// The applications behind the gateway.

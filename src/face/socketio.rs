@@ -28,6 +28,7 @@ mod sessions;
 pub mod shim;
 mod subscribing;
 mod ticket;
+mod workers;
 
 pub use self::config::{Config, OnJoin};
 

@@ -10,6 +10,7 @@ mod asks;
 mod assistant;
 mod config;
 mod dialect;
+mod directory_scan;
 mod driver;
 mod follows;
 mod job_progress;
@@ -58,11 +59,17 @@ struct Line {
 }
 
 /// Every dialect.
-const TABLE: [Line; 4] = [
+const TABLE: [Line; 5] = [
     Line {
         path: "/ws/{job_id}",
         name: "job_progress",
         begin: job_progress::begin,
+        judge: Judge::Door,
+    },
+    Line {
+        path: "/ws/scan/{scan_id}",
+        name: "directory_scan",
+        begin: directory_scan::begin,
         judge: Judge::Door,
     },
     Line {
@@ -96,6 +103,8 @@ pub(crate) struct Opening {
     pub(crate) token: Option<String>,
     /// The public id of the connection.
     pub(crate) connection: String,
+    /// `?page_size=`, as it came.
+    pub(crate) page_size: Option<String>,
     /// `face.ws.heartbeat_interval`.
     pub(crate) heartbeat_interval: Duration,
 }
@@ -175,6 +184,7 @@ impl Ws {
             since: query.remove("since"),
             token,
             connection: connection.clone(),
+            page_size: query.remove("page_size"),
             heartbeat_interval: self.0.config.heartbeat_interval,
         };
         let reader = Reader {

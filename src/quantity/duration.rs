@@ -113,6 +113,7 @@ pub mod option {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde::{Deserialize, Serialize};
 
     use super::*;
@@ -173,5 +174,16 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("a duration such as \"25s\""), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_survives(text in ".{0,40}", ours in "[0-9]{1,21} ?(ms|s|m|h|d)") {
+            for text in [text, ours] {
+                if let Ok(duration) = parse(&text) {
+                    prop_assert_eq!(parse(&format(duration)), Ok(duration));
+                }
+            }
+        }
     }
 }

@@ -123,6 +123,8 @@ pub struct CursorError;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -140,5 +142,16 @@ mod tests {
             assert!(text.parse::<Cursor>().is_err(), "{text}");
         }
         assert!("a:99999999999999999999999".parse::<Cursor>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_survives(text in ".{0,60}", ours in "[a-z0-9:]{0,40}") {
+            for text in [text, ours] {
+                if let Ok(cursor) = text.parse::<Cursor>() {
+                    prop_assert_eq!(cursor.to_string().parse::<Cursor>(), Ok(cursor));
+                }
+            }
+        }
     }
 }

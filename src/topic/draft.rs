@@ -252,6 +252,8 @@ pub(crate) struct Place {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn draft(topic: &str, name: &str, data: &str) -> Result<Draft, DraftError> {
@@ -305,5 +307,27 @@ mod tests {
             draft("session:a", "clarification", "1").unwrap_err(),
             DraftError::Question
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_becomes_json(
+            text in ".{0,80}",
+            ours in "[\\[\\]{}\":,0-9a-z_\\\\ ]{0,60}",
+            field in "[a-zA-Z_]{0,12}",
+        ) {
+            let object = format!(r#"{{"{field}": {}, "clarificationId": 5}}"#, json_text(&text));
+            for text in [text, ours, object] {
+                for name in ["progress", "clarification"] {
+                    if draft("session:a", name, &text).is_ok() {
+                        sealed("session:a", name, &text);
+                    }
+                }
+            }
+        }
+    }
+
+    fn json_text(text: &str) -> String {
+        serde_json::to_string(text).unwrap()
     }
 }

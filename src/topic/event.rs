@@ -157,6 +157,8 @@ pub fn iso8601(timestamp_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -181,5 +183,17 @@ mod tests {
     fn timestamps_have_milliseconds_and_a_z() {
         assert_eq!(iso8601(1_768_471_200_000), "2026-01-15T10:00:00.000Z");
         assert_eq!(iso8601(5), "1970-01-01T00:00:00.005Z");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_is_a_name(text in ".{0,80}", ours in "[A-Za-z0-9_.:-]{0,80}") {
+            for text in [text, ours] {
+                if let Ok(name) = text.parse::<EventName>() {
+                    prop_assert_eq!(name.as_str(), &text);
+                    prop_assert!(text.is_ascii() && !text.contains(['"', '\\']));
+                }
+            }
+        }
     }
 }

@@ -212,6 +212,8 @@ fn shorten(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -247,5 +249,23 @@ mod tests {
                 .parse::<TopicName>()
                 .is_ok()
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_is_the_name(
+            text in ".{0,200}",
+            ours in "(session|job|scan|room|system):?[A-Za-z0-9._~:-]{0,140}",
+        ) {
+            for text in [text, ours] {
+                if let Ok(name) = text.parse::<TopicName>() {
+                    prop_assert_eq!(name.as_str(), &text);
+                    prop_assert_eq!(TopicName::new(name.kind(), name.id()), Ok(name.clone()));
+                }
+                if let Ok(name) = TopicName::of_session(&text) {
+                    prop_assert!((1..=ID_BYTES_MAX).contains(&name.id().len()));
+                }
+            }
+        }
     }
 }

@@ -7,13 +7,12 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-import { Gateway } from "../clients/js/lib/gateway.js";
+import { Gateway, eventually } from "../clients/js/lib/gateway.js";
 import { page } from "./configuration.mjs";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const run = promisify(execFile);
 const read = (name) => readFileSync(path.join(ROOT, name), "utf8");
-const pages = ["README.md", "ARCHITECTURE.md", ...readdirSync(path.join(ROOT, "docs")).map((name) => `docs/${name}`)];
 
 /** Every file below a folder that has this ending. */
 function files(folder, ending) {
@@ -21,6 +20,8 @@ function files(folder, ending) {
     .filter((name) => name.endsWith(ending))
     .map((name) => path.join(folder, name));
 }
+
+const pages = ["README.md", "ARCHITECTURE.md", ...files("docs", ".md")];
 
 test("the reference of the configuration is up to date", () => {
   const is = read("docs/configuration.md");
@@ -44,12 +45,12 @@ test("every metric and setting that is named exists", () => {
   const settings = new Set([...page(read("config/tidings.toml")).matchAll(/^\| `([a-z0-9_.]+)`/gm)].map(([, key]) => key));
   const sections = [...settings].map((key) => key.split(".").slice(0, -1).join("."));
   const unknown = [];
-  for (const name of ["docs/operations.md", "docs/migration.md", "docs/comparison.md", ...files("deploy", "")]) {
+  for (const name of ["docs/operations.md", "docs/migration.md", "docs/protocols.md", "docs/comparison.md", ...files("deploy", "")]) {
     const text = read(name);
     for (const [metric] of text.matchAll(/\btidings_[a-z_]+/g)) {
       if (!metrics.has(metric) && !metrics.has(metric.replace(/_total$/, ""))) unknown.push(`${name}: ${metric}`);
     }
-    for (const [key] of text.matchAll(/\b(?:log|auth|wire|store|hub|face|drain)(?:\.[a-z0-9_]+)+\b/g)) {
+    for (const [key] of text.matchAll(/\b(?:log|auth|wire|limit|store|hub|face|upstream|drain|producer(?=\.scan))(?:\.[a-z0-9_]+)+\b/g)) {
       if (!key.endsWith(".md") && !settings.has(key) && !sections.includes(key)) unknown.push(`${name}: ${key}`);
     }
   }
@@ -80,7 +81,7 @@ const runners = {
   sh: (file) => ["bash", ["-euo", "pipefail", file], ".sh"],
 };
 
-for (const name of ["docs/migration.md", "docs/operations.md"]) {
+for (const name of ["docs/migration.md", "docs/operations.md", "docs/protocols.md"]) {
   describe(name, () => {
     let gateway, folder;
     before(async () => {
@@ -107,3 +108,46 @@ for (const name of ["docs/migration.md", "docs/operations.md"]) {
     }
   });
 }
+
+describe("README.md", () => {
+  let gateway, folder;
+  before(async () => {
+    gateway = await Gateway.start();
+    folder = mkdtempSync(path.join(ROOT, "tests/clients/js/.docs-"));
+  });
+  after(async () => {
+    rmSync(folder, { recursive: true });
+    await gateway.stop();
+  });
+
+  test("what it receives with is told what it publishes", async () => {
+    const blocks = [...read("README.md").matchAll(BLOCK)].map(([, language, code]) => ({ language, code }));
+    const here = (code) => code.replaceAll("127.0.0.1:3000", new URL(gateway.url).host);
+    const only = (language, part) => {
+      const found = blocks.filter((one) => one.language === language && one.code.includes(part));
+      assert.equal(found.length, 1, `one ${language} block with ${part}`);
+      return here(found[0].code);
+    };
+    const start = (language, code) => {
+      const file = path.join(folder, `readme${runners[language]("")[2]}`);
+      writeFileSync(file, code);
+      const [command, args] = runners[language](file);
+      return run(command, args, { timeout: 30_000, env: { ...process.env, PYTHONUNBUFFERED: "1" } });
+    };
+    const receivers = [start("js", only("js", "socket.on")), start("python", only("python", "client.wait()"))];
+    const failed = Promise.all(receivers);
+    const isThere = async () => (await gateway.http("GET", "/v1/topics/session:abc/subscribers")).body?.subscribers?.length === 2;
+    await Promise.race([failed.then(() => assert.fail("they ended too soon")), eventually(isThere, 20_000, "both subscribed")]);
+    await start("sh", only("sh", "Idempotency-Key"));
+    const [js, python] = await failed;
+    assert.equal(js.stdout, "40 %: PROCESSING\ndone: all is well\n");
+    assert.equal(python.stdout, "40 PROCESSING\ndone: all is well\n");
+  });
+});
+
+test("the alert about the store is silent for a gateway without a data directory", async () => {
+  const gateway = await Gateway.start();
+  const { body } = await gateway.http("GET", "/metrics");
+  await gateway.stop();
+  assert.match(body, /^tidings_store_writable 1$/m);
+});

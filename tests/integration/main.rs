@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod admission;
 mod command_line;
+mod dependencies;
 mod durable;
 mod http;
 mod layers;
+mod malformed;
 mod resumes;
 mod rooms;
 mod slow;

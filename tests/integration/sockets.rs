@@ -2,10 +2,12 @@
 
 mod assist;
 mod bad_input;
+mod conversations;
 mod driver;
 mod jobs;
 mod library;
 mod pages;
+mod scan;
 
 use std::time::Duration;
 

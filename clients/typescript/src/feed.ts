@@ -57,17 +57,18 @@ export class Feed {
   /** The gateway confirmed. Returns whether a snapshot follows. */
   joined(cursor: string): boolean {
     const isFresh = this.cursor === undefined;
-    if (isFresh) this.#begin(cursor);
+    if (isFresh) this.begin(cursor);
     this.reader.joined?.();
     return isFresh && !this.#isSettled;
   }
 
   /** What followed the cursor is gone; a snapshot up to `gap.to` follows. */
   gap(gap: GapPayload): void {
-    this.#begin(gap.to, gap);
+    this.begin(gap.to, gap);
   }
 
-  #begin(cursor: string, gap?: GapPayload): void {
+  /** A snapshot up to this cursor follows. */
+  begin(cursor: string, gap?: GapPayload): void {
     const { epoch, seq } = placeOf(cursor);
     this.#seen = { epoch, seq: 0 };
     this.#head = seq;

@@ -63,7 +63,7 @@ export class Http {
   }
 }
 
-export const topicPath = (topic: string): string => `/v1/topics/${encodeURIComponent(topic).replace("%3A", ":")}`;
+export const topicPath = (topic: string): string => `/v1/topics/${encodeURIComponent(topic)}`;
 
 /** Whether the same request may succeed later: no answer at all, or one that says so. */
 export function isPassing(error: unknown): boolean {

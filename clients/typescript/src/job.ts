@@ -34,9 +34,9 @@ const FOLD: Fold<JobState> = {
   },
   apply(state, name, data) {
     const message = text(data["message"], state.message);
-    switch (name) {
+    // `job_completed` and `completed` mean the same.
+    switch (name.replace(/^job_/, "")) {
       case "started":
-      case "job_started":
       case "file_processing":
       case "file_completed":
       case "progress": {
@@ -46,17 +46,14 @@ const FOLD: Fold<JobState> = {
         const currentFile = text(data["current_file"], state.currentFile);
         return { ...state, status: "processing", currentFile, processedFiles, totalFiles, message, progress: number(data["progress"], share) };
       }
-      case "job_completed":
       case "completed":
         return { ...state, status: "completed", isCompleted: true, progress: 100, message };
-      case "job_retried":
+      case "retried":
         return { ...FOLD.initial, isConnected: state.isConnected, isReady: state.isReady };
       case "cancelled":
-      case "job_cancelled":
         return { ...state, status: "cancelled", message };
       case "error":
       case "failed":
-      case "job_failed":
         return { ...state, status: "error", error: text(data["error"], message) ?? name };
       default:
         return state;

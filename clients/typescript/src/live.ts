@@ -51,7 +51,7 @@ export class Live<S extends Liveness> {
       },
       linked: (isConnected) => {
         if (this.#draft) this.#draft = { ...this.#draft, isConnected };
-        this.#set({ ...this.#state, isConnected });
+        if (this.#state.isConnected !== isConnected) this.#set({ ...this.#state, isConnected });
       },
       joined: () => {
         this.#error = undefined;
@@ -64,10 +64,6 @@ export class Live<S extends Liveness> {
     });
   }
 
-  get topic(): string {
-    return this.#feed.topic;
-  }
-
   get state(): S {
     return this.#state;
   }
@@ -78,8 +74,6 @@ export class Live<S extends Liveness> {
   }
 
   #set(state: S): void {
-    const old = this.#state;
-    if ((Object.keys(state) as (keyof S)[]).every((key) => Object.is(state[key], old[key]))) return;
     this.#state = state;
     for (const listener of [...this.#listeners.values()]) listener(state);
   }

@@ -51,7 +51,7 @@ export class Producer {
   readonly #options: Required<Pick<ProducerOptions, "lingerMs" | "batchMax" | "queueMax" | "patienceMs">>;
   #waiting: Waiting[] = [];
   #sending: Promise<void> | undefined;
-  readonly #stop = new AbortController();
+  #isClosed = false;
 
   constructor(url: string, { lingerMs = 2, batchMax = 500, queueMax = 10_000, patienceMs = 60_000, ...access }: ProducerOptions = {}) {
     this.#http = new Http(url, access);
@@ -61,7 +61,7 @@ export class Producer {
   /** Publishes an event; bytes are published as bytes. Resolves with the receipt when the gateway's log holds it. */
   publish(topic: string, name: string, data: unknown = {}, { idempotencyKey, ...more }: PublishOptions = {}): Promise<Receipt> {
     const { queueMax, patienceMs } = this.#options;
-    if (this.#stop.signal.aborted) return Promise.reject(new Error("the producer was closed"));
+    if (this.#isClosed) return Promise.reject(new Error("producer closed"));
     if (this.#waiting.length >= queueMax) {
       return Promise.reject(new Refused("queue_full", `${queueMax} events wait: await receipts`));
     }
@@ -99,7 +99,7 @@ export class Producer {
   /** Sends what waits, then takes nothing more. */
   async close(): Promise<void> {
     await this.flush();
-    this.#stop.abort();
+    this.#isClosed = true;
   }
 
   async #send(): Promise<void> {

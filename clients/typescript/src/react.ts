@@ -17,7 +17,7 @@ export function TidingsProvider({ client, children }: { client: AnyClient; child
 
 function useClient(): AnyClient {
   const client = useContext(Context);
-  if (!client) throw new Error("there is no <TidingsProvider> above");
+  if (!client) throw new Error("no <TidingsProvider> above");
   return client;
 }
 

@@ -42,8 +42,7 @@ const FOLD: Fold<SessionState> = {
       case "clarification": {
         const question = data as unknown as ClarificationPayload;
         const others = state.clarifications.filter((known) => known.clarificationId !== question.clarificationId);
-        const isOpen = question.status === undefined || question.status === "pending";
-        return { ...state, clarifications: isOpen ? [...others, question] : others };
+        return { ...state, clarifications: question.status === "pending" ? [...others, question] : others };
       }
       case "completed":
         return { ...state, isCompleted: true, result: data["result"] };

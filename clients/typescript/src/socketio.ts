@@ -15,9 +15,13 @@ const LINGER_MS = 200;
 /** How long to wait before asking again after a passing refusal, or coming back after the gateway closed. */
 const AGAIN_MS = 1000;
 /** Refusals that pass. */
-const PASSING = new Set(["draining", "disconnected", "store_away", "rate_limited"]);
+const PASSING = /^(draining|disconnected|store_away|limit_reached)$/;
+/** What the gateway says to a connection and is no event of a topic, if it has no number. */
+const WORDS = /^(unsubscribed|error|connected|auth:.*)$/;
 
 type Answer = { ok: true } | { ok: false; code: string; error: string };
+/** A subscription to ask for. */
+type Wish = [seat: Seat, entry: { topic: string; since?: string | undefined; events?: readonly string[] | undefined }];
 
 /** A feed on a connection. */
 interface Seat {
@@ -39,10 +43,9 @@ export class SocketIo implements Transport {
 
   open(feed: Feed): () => void {
     // A connection holds a topic once: another subscription to it has its own snapshot, so its own connection.
-    let link = [...this.#links].find((one) => one.hasRoomFor(feed.topic));
+    let link = [...this.#links].find((one) => one.fits(feed.topic));
     if (!link) {
-      link = new Link(this.http, this.options, (left) => this.#links.delete(left));
-      this.#links.add(link);
+      link = new Link(this.http, this.options, this.#links);
     }
     return link.add(feed);
   }
@@ -57,16 +60,18 @@ class Link {
   readonly #seats = new Map<string, Seat>();
   /** Which topic an incarnation of a log belongs to: payloads bear the one and not the other. */
   readonly #topics = new Map<string, string>();
-  readonly #left: (link: Link) => void;
+  readonly #links: Set<Link>;
+  /** What is asked for at the end of this turn. */
+  readonly #wishes: Wish[] = [];
   #closing: ReturnType<typeof setTimeout> | undefined;
   #coming: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(http: Http, options: SocketIoOptions, left: (link: Link) => void) {
-    this.#left = left;
+  constructor(http: Http, options: SocketIoOptions, links: Set<Link>) {
+    this.#links = links.add(this);
     this.#socket = io(http.base, {
       transports: ["websocket", "polling"],
       tryAllTransports: true,
-      auth: (give) => void http.token().then((token) => give(token ? { token } : {}), () => give({})),
+      auth: (give) => void http.token().then((token) => give({ token }), () => give({})),
       ...options,
       // Resuming is by cursor here, for each topic and for longer than a connection is remembered. A connection that was
       // recovered would not be sent again what got lost of a snapshot.
@@ -91,10 +96,11 @@ class Link {
         // Not active: the gateway refused the connection itself; else the client tries on by itself.
         if (!this.#socket.active) this.#fail(new Refused(error.data?.code ?? "connection_refused", error.message));
       })
+      .on("auth:expiring", async () => this.#socket.emit("auth:refresh", { token: await http.token() }))
       .onAny((name: string, data: unknown) => this.#take(name, data));
   }
 
-  hasRoomFor(topic: string): boolean {
+  fits(topic: string): boolean {
     return !this.#seats.has(topic) && this.#seats.size < TOPICS_MAX;
   }
 
@@ -120,7 +126,7 @@ class Link {
   end(): void {
     clearTimeout(this.#closing);
     clearTimeout(this.#coming);
-    this.#left(this);
+    this.#links.delete(this);
     this.#socket.disconnect();
   }
 
@@ -134,25 +140,40 @@ class Link {
   }
 
   #ask(seat: Seat): void {
-    const { topic, cursor, events } = seat.feed;
+    const { topic, cursor: since, events } = seat.feed;
     seat.isAwaiting = true;
     seat.isFencing = false;
-    this.#socket.emit("subscribe", { topic, since: cursor, events }, (answer: Answer) => {
-      if (answer.ok || !this.#isSeated(seat)) return;
-      if (PASSING.has(answer.code)) {
-        setTimeout(() => this.#isSeated(seat) && this.#ask(seat), AGAIN_MS);
-        return;
-      }
-      this.#remove(seat);
-      seat.feed.reader.failed(new Refused(answer.code, answer.error));
-    });
+    this.#say([seat, { topic, since, events }]);
   }
 
   /** The answer to this comes after what the gateway has queued for us by now. */
   #fence(seat: Seat): void {
-    if (seat.feed.isSettled) return;
+    if (seat.feed.isSettled || !seat.feed.reader.settled) return;
     seat.isFencing = true;
-    this.#socket.emit("subscribe", { topic: seat.feed.topic });
+    this.#say([seat, { topic: seat.feed.topic }]);
+  }
+
+  /** Asks for a topic, together with whatever else is asked for in this turn. */
+  #say(wish: Wish): void {
+    if (this.#wishes.push(wish) > 1) return;
+    setTimeout(() => {
+      const wishes = this.#wishes.splice(0).filter(([seat]) => this.#isSeated(seat));
+      if (!wishes[0]) return;
+      // One answer for each, or a single refusal of all.
+      this.#socket.emit("subscribe", wishes.map(([, entry]) => entry), (answers: Answer | Answer[]) =>
+        wishes.forEach(([seat], n) => this.#answered(seat, [answers].flat().at(n) ?? (answers as Answer))),
+      );
+    });
+  }
+
+  #answered(seat: Seat, answer: Answer): void {
+    if (answer.ok || !this.#isSeated(seat)) return;
+    if (PASSING.test(answer.code)) {
+      setTimeout(() => this.#isSeated(seat) && this.#ask(seat), AGAIN_MS);
+      return;
+    }
+    this.#remove(seat);
+    seat.feed.reader.failed(new Refused(answer.code, answer.error));
   }
 
   #take(name: string, data: unknown): void {
@@ -169,8 +190,7 @@ class Link {
       }
     }
     const place = placeIn(data);
-    // Without a number these are the gateway's own words to this connection; acknowledgements tell us the same.
-    if (!place && /^(unsubscribed|error|connected)$/.test(name)) return;
+    if (!place && WORDS.test(name)) return;
     const seat = this.#seatOf(place?.epoch, data);
     if (!seat || seat.isAwaiting) return;
     const isReplayed = (data as { _replayed?: boolean } | null)?._replayed === true;

@@ -58,7 +58,7 @@ class Sse implements Transport {
     });
     const snapshot = (await response?.json()) as Snapshot | undefined;
     if (stop.aborted) return;
-    feed.joined(snapshot?.cursor ?? ":0");
+    feed.begin(snapshot?.cursor ?? ":0");
     if (!snapshot) return;
     const { state, facts, clarifications, terminal } = snapshot;
     const events: Event[] = [...state, ...facts, ...clarifications, ...(terminal ? [terminal] : [])];
@@ -117,7 +117,8 @@ class Sse implements Transport {
       return !feed.isSettled;
     }
     const isReplayed = data?._replayed === true;
-    if (data && typeof data.data_base64 === "string" && Object.keys(data).length === 1) data = bytes(data.data_base64);
+    // Bytes bear no number; an object does.
+    if (data?.data_base64 != null && !data._epoch) data = bytes(data.data_base64);
     if (isWanted(feed, name)) feed.take(name, data, id ? placeOf(id) : undefined, isReplayed);
     return false;
   }

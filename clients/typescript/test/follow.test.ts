@@ -30,7 +30,7 @@ describe.each(Object.entries(transports))("%s", (_, connect) => {
       ["progress", 3, true],
     ]);
     // Over SSE the stream is opened after the snapshot was read.
-    await expect.poll(() => subscribers(topic)).toHaveLength(1);
+    await subscription.ready;
     const receipt = await held.gateway.publish(topic, "completed", { result: { ok: true } });
     const [completed] = await take(events, 1);
     expect(completed).toMatchObject({ topic, name: "completed", replayed: false, data: { result: { ok: true } } });

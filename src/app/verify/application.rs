@@ -27,7 +27,7 @@ struct Watched {
     name: String,
     /// Of the last event, or where it was told that it begins.
     cursor: Option<String>,
-    /// A `subscribed` has come, ever.
+    /// A `subscribed` has come in this session: the gateway restores it with the session.
     is_known: bool,
     /// A `subscribed` has yet to come on this connection.
     is_due: bool,
@@ -65,12 +65,14 @@ impl Application {
     }
 
     /// A new connection has joined. Returns what the application emits: a good one subscribes
-    /// again from where it was, unless its session was recovered and the gateway knew of it.
+    /// again from where it was, unless its session was recovered and had confirmed the topic.
     pub(super) fn joined(&mut self, is_recovered: bool) -> Vec<String> {
         let mut emits = Vec::new();
         for topic in &mut self.topics {
             topic.is_due = true;
-            if !(is_recovered && topic.is_known) {
+            // A request may be lost with its connection: then the session does not know of it.
+            topic.is_known &= is_recovered;
+            if !topic.is_known {
                 emits.push(topic.subscribe());
             }
         }
@@ -80,6 +82,15 @@ impl Application {
     /// Whether everything is subscribed on this connection.
     pub(super) fn is_back(&self) -> bool {
         self.topics.iter().all(|topic| !topic.is_due)
+    }
+
+    /// What has yet to be subscribed on this connection, for people.
+    pub(super) fn due(&self) -> String {
+        let due = self.topics.iter().filter(|topic| topic.is_due);
+        let due: Vec<_> = due
+            .map(|topic| format!("{} from {:?}", topic.name, topic.cursor))
+            .collect();
+        due.join(", ")
     }
 
     /// From now on latencies are the gateway's alone.

@@ -79,7 +79,10 @@ impl Memory {
 
 impl Percentiles {
     fn of(latencies: &Latencies) -> Self {
-        let at = |percent| latencies.percentile(percent).as_secs_f64() * 1e3;
+        let at = |percent| {
+            let millis = latencies.percentile(percent).as_secs_f64() * 1e3;
+            (millis * 1e3).round() / 1e3
+        };
         Self {
             p50: at(50),
             p99: at(99),

@@ -169,3 +169,40 @@ fn text(body: &[u8]) -> Result<&str, Refusal> {
 fn invalid(detail: &str) -> Refusal {
     Refusal::new(Code::CloudEventInvalid, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    use crate::face::http::extract::parse;
+
+    proptest! {
+        #[test]
+        fn no_event_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            field in "specversion|id|source|type|subject|data|data_base64",
+            text in ".{0,40}",
+        ) {
+            let mut event = json!({
+                "specversion": "1.0", "id": "1", "source": "s", "type": "a", "subject": "room:a",
+            });
+            event[field.as_str()] = Value::from(text.as_str());
+            for body in [bytes.clone(), event.to_string().into_bytes()] {
+                let _ = parse::<Structured<'_>>(&body).and_then(|event| event.submission(None));
+            }
+            let mut headers = HeaderMap::new();
+            for (name, value) in event.as_object().unwrap() {
+                let name = format!("ce-{}", name.replace('_', "-"));
+                let value = HeaderValue::from_bytes(value.as_str().unwrap().as_bytes());
+                if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value) {
+                    headers.insert(name, value);
+                }
+            }
+            let _ = binary(&headers, bytes.into(), None);
+        }
+    }
+}

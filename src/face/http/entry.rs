@@ -155,6 +155,8 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::face::http::extract::parse;
 
@@ -205,5 +207,23 @@ mod tests {
         };
         assert_eq!(text(r#"{"name":"a","data":null}"#), "null");
         assert_eq!(text(r#"{"name":"a"}"#), "{}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            field in "topic|name|data|data_base64|class|key|terminal|attempt|idempotency_key",
+            value in "(true|false|null|-?[0-9]{1,25}|\"[a-z:=/+]{0,20}\"|\\[\\]|[{]\"_seq\":1[}])",
+        ) {
+            let topic: TopicName = "session:a".parse().unwrap();
+            let classes = Classes::default();
+            let text = format!(r#"{{"name":"a","{field}":{value}}}"#);
+            let alone = format!(r#"{{"{field}":{value}}}"#);
+            for body in [&bytes, text.as_bytes(), alone.as_bytes()] {
+                let _ = parse::<Entry<'_>>(body).and_then(|entry| entry.into_topic(&topic, &classes));
+                let _ = parse::<Entry<'_>>(body).and_then(|entry| entry.in_batch(&classes));
+            }
+        }
     }
 }

@@ -212,7 +212,9 @@ fn refused(error: &serde_json::Error, path: &str) -> Refusal {
 mod tests {
     use std::convert::Infallible;
 
+    use axum::http::HeaderValue;
     use futures_util::stream;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::wire::Deadline;
@@ -233,5 +235,22 @@ mod tests {
         let long = stream::iter([Ok::<_, Infallible>(Bytes::from("0123456789"))]);
         let refusal = body(Body::from_stream(long), 5).await.unwrap_err();
         assert_eq!(refusal.code(), Code::BodyTooLarge);
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(
+            kind in proptest::collection::vec(32_u8..=255, 0..60),
+            encoding in proptest::collection::vec(32_u8..=255, 0..20),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, bytes) in [(CONTENT_TYPE, kind), (CONTENT_ENCODING, encoding)] {
+                if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                    let _ = Media::of(&headers);
+                    headers.insert(name, value);
+                }
+            }
+            let _ = Media::of(&headers);
+        }
     }
 }

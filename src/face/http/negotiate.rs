@@ -124,6 +124,9 @@ fn thousandths(text: &str) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
     use super::*;
 
     const OFFERS: [Offer<char>; 3] = [
@@ -169,6 +172,20 @@ mod tests {
                 headers.insert(ACCEPT, accept.parse().unwrap());
             }
             assert_eq!(choose(&headers, &OFFERS), want, "{accept}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_it_panic(
+            bytes in proptest::collection::vec(32_u8..=255, 0..60),
+            ours in "((\\*|text|application)/(\\*|json|event-stream)(;q=[0-9.]{0,6})?,? ?){0,5}",
+        ) {
+            for bytes in [bytes.as_slice(), ours.as_bytes()] {
+                let Ok(value) = HeaderValue::from_bytes(bytes) else { continue };
+                let headers = HeaderMap::from_iter([(ACCEPT, value)]);
+                let _ = choose(&headers, &OFFERS);
+            }
         }
     }
 }

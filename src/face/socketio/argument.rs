@@ -47,6 +47,7 @@ fn plain(value: rmpv::Value) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -75,5 +76,14 @@ mod tests {
         assert_eq!(read(map("topic")), None);
         assert_eq!(read(bytes()), None);
         assert_eq!(read(rmpv::Value::Array(vec![map("data")])), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            if let Ok(value) = rmpv::decode::read_value(&mut &*bytes) {
+                let _ = read(value);
+            }
+        }
     }
 }

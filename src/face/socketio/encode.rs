@@ -250,6 +250,8 @@ fn split_lengths(body: &Bytes) -> Vec<Bytes> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::topic::{Class, Epoch, Seq};
 
@@ -342,6 +344,29 @@ mod tests {
             }
             let got = split_body(&body.freeze(), dialect);
             assert_eq!(got, sent.map(str::as_bytes), "{dialect:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), ours in "([0-9]{0,4}:?[4b\u{1e}é🚀a-z]{0,6}){0,8}") {
+            for body in [Bytes::from(bytes), Bytes::from(ours)] {
+                for dialect in [Dialect::Text, Dialect::TextEio3, Dialect::Msgpack] {
+                    for packet in split_body(&body, dialect) {
+                        let _ = frame_of_packet(&packet);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn any_packets_survive_a_body(
+            packets in proptest::collection::vec("[^\u{1e}]{1,20}", 0..8),
+        ) {
+            for dialect in [Dialect::Text, Dialect::TextEio3] {
+                let sent: Vec<Bytes> = packets.iter().cloned().map(Bytes::from).collect();
+                prop_assert_eq!(&split_body(&body(&sent, dialect), dialect), &sent);
+            }
         }
     }
 }

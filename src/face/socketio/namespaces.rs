@@ -1,22 +1,23 @@
 //! The namespaces: who listens before a client hears that it is connected.
 
 use std::future::{Ready, ready};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use socketioxide::extract::{Event, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::connection::{Admission, CloseReason, Metrics};
+use crate::connection::{Admission, CloseReason, ConnectionId, Metrics};
 use crate::face::socketio::argument;
 use crate::face::socketio::entering::{self, Denied, Entered};
-use crate::face::socketio::link::{Direct, Link, Parting};
+use crate::face::socketio::link::{Direct, Link, Parting, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::pacing::Reply;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
 use crate::face::socketio::subscribing;
+use crate::limit::Places;
 
 /// The namespace of producers.
 const PRODUCERS: &str = "/producers";
@@ -105,18 +106,15 @@ async fn join_main(
     tracing::debug!(connection = %id, "connected");
     let gone = CancellationToken::new();
     entering::watch((socket, &link), &admission, desk, gone.clone());
-    let (left, metrics) = (Arc::downgrade(&link), metrics.clone());
+    let presence = Arc::new(Presence {
+        link: Arc::downgrade(&link),
+        generation,
+        id,
+        metrics: metrics.clone(),
+        held: Mutex::new(Some((gone.drop_guard(), places))),
+    });
     socket.on_disconnect(move |reason: DisconnectReason| {
-        gone.cancel();
-        drop(places);
-        let reason = left.upgrade().map_or(CloseReason::Client, |link| {
-            link.leave(generation, parting(reason));
-            link.lock()
-                .close_reason
-                .unwrap_or_else(|| close_reason(reason))
-        });
-        tracing::debug!(connection = %id, close_reason = reason.as_str(), "disconnected");
-        metrics.closed(FACE, reason);
+        presence.end(reason);
         ready(())
     });
     {
@@ -130,6 +128,44 @@ async fn join_main(
         let _ = link.admit(joining);
     }
     Ok(())
+}
+
+/// A connection that is counted, from its CONNECT to its end.
+///
+/// The engine does not call the disconnect handler of a client that goes before its CONNECT is
+/// answered; it drops the socket, and this with it.
+struct Presence {
+    link: WeakLink,
+    generation: u64,
+    id: ConnectionId,
+    metrics: Metrics,
+    /// What the client holds until it is gone: the watch over its credential, and its places.
+    held: Mutex<Option<(DropGuard, Arc<Places>)>>,
+}
+
+impl Presence {
+    /// The client is gone. Counts it once.
+    fn end(&self, reason: DisconnectReason) {
+        let held = self.held.lock().expect("nobody panics with it").take();
+        if held.is_none() {
+            return;
+        }
+        let reason = self.link.upgrade().map_or(CloseReason::Client, |link| {
+            link.leave(self.generation, parting(reason));
+            link.lock()
+                .close_reason
+                .unwrap_or_else(|| close_reason(reason))
+        });
+        let reason_text = reason.as_str();
+        tracing::debug!(connection = %self.id, close_reason = reason_text, "disconnected");
+        self.metrics.closed(FACE, reason);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.end(DisconnectReason::TransportClose);
+    }
 }
 
 /// Whether a client that left so may come back to its session.
@@ -163,6 +199,7 @@ async fn join_producers(
         "auth:refresh" => What::Refresh,
         "publish" => What::Publish,
         "ask" => What::Ask(asked.clone()),
+        "await_cancel" => What::AwaitCancel(asked.clone()),
         other => What::Unknown(other.to_owned()),
     });
     entering::watch((socket, &link), &admission, desk, left.clone());

@@ -209,3 +209,57 @@ fn connect_ids(state: &mut State, namespace: &str) -> (ConnectionId, Option<Box<
     let pid = pid.map(|resumable| resumable.session.pid().into());
     (state.id.clone(), pid)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    use std::time::Duration;
+
+    use crate::face::socketio::link::Habits;
+    use crate::face::socketio::sessions::Sessions;
+
+    fn link(dialect: Dialect) -> Arc<Link> {
+        let sessions = Arc::new(Sessions::new(Duration::from_secs(25), true));
+        let habits = Habits {
+            dialect,
+            is_websocket_born: true,
+            poll_packets_max: 16,
+            takes_offsets: Some(true),
+            ticket: None,
+        };
+        Link::new(habits, &sessions)
+    }
+
+    proptest! {
+        #[test]
+        fn no_packet_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..60),
+            ours in "[0-6]{0,3}[0-9]{0,22}-?(/[a-z]{0,5},?)?([{]\"sid\":\"[a-z]{0,9}\"?[}]?)?",
+        ) {
+            for dialect in [Dialect::Text, Dialect::TextEio3, Dialect::Msgpack] {
+                let link = link(dialect);
+                for packet in [bytes.as_slice(), ours.as_bytes()] {
+                    let _ = link.judge_text(packet);
+                    let _ = link.judge_binary(packet);
+                }
+            }
+        }
+
+        #[test]
+        fn no_msgpack_connect_makes_it_panic(kind in any::<u8>(), nsp in ".{0,20}") {
+            let answer = MsgpackConnectText { kind, nsp };
+            let packet = rmp_serde::to_vec_named(&answer).unwrap();
+            let _ = link(Dialect::Msgpack).judge_binary(&packet);
+        }
+    }
+
+    #[derive(Serialize)]
+    struct MsgpackConnectText {
+        #[serde(rename = "type")]
+        kind: u8,
+        nsp: String,
+    }
+}

@@ -1,5 +1,6 @@
 //! Namespace `/producers`: publish with an acknowledgement, and ask with the answer as one.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -34,6 +35,7 @@ struct Publish {
     key: Option<String>,
     #[serde(default)]
     terminal: bool,
+    attempt: Option<NonZeroU32>,
     idempotency_key: Option<String>,
     owner: Option<String>,
 }
@@ -208,6 +210,9 @@ fn draft(publish: &Publish) -> Result<Draft, Problem> {
         }
     };
     draft
-        .and_then(|draft| draft.with_class(class).with_key(publish.key.as_deref()))
+        .and_then(|draft| {
+            let draft = draft.with_class(class).with_attempt(publish.attempt);
+            draft.with_key(publish.key.as_deref())
+        })
         .map_err(|error| Problem::new("invalid_payload", error.to_string()))
 }

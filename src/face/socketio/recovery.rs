@@ -467,3 +467,27 @@ impl Recovery {
             .expect("no holder of the registry panics")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_auth_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            offset in ".{0,40}",
+            pid in ".{0,20}",
+        ) {
+            let auth = rmpv::decode::read_value(&mut &*bytes).ok();
+            let _ = Claim::read(auth.as_ref());
+            let fields = [("pid", pid.as_str()), ("offset", offset.as_str())];
+            let fields = fields.map(|(key, value)| (key.into(), value.into()));
+            let odd = (rmpv::Value::Nil, rmpv::Value::Ext(0, bytes));
+            let auth = rmpv::Value::Map(fields.into_iter().chain([odd]).collect());
+            prop_assert_eq!(Claim::read(Some(&auth)).pid, Some(pid));
+        }
+    }
+}

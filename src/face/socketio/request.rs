@@ -151,6 +151,8 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -201,5 +203,19 @@ mod tests {
         assert_eq!(query.recovery, None);
         let query = parse(Method::GET, Some("EIO=4&transport=polling&recovery=0")).unwrap();
         assert_eq!(query.recovery, Some(false));
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_makes_it_panic(
+            text in ".{0,60}",
+            ours in "((EIO|transport|sid|recovery|t)=[34a-z01]{0,9}&?){0,6}",
+        ) {
+            for text in [&text, &ours] {
+                for method in [Method::GET, Method::POST, Method::PUT] {
+                    let _ = Query::parse(&method, Some(text));
+                }
+            }
+        }
     }
 }

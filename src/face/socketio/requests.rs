@@ -13,7 +13,7 @@ use crate::face::socketio::link::{Link, State};
 use crate::face::socketio::messages::{self, Problem};
 use crate::face::socketio::pacing::{Reply, acknowledge};
 use crate::face::socketio::recovery::Recovery;
-use crate::face::socketio::{Config, entering, producers, subscribing};
+use crate::face::socketio::{Config, entering, producers, subscribing, workers};
 use crate::hub::Hub;
 
 /// What a client asks for.
@@ -38,6 +38,8 @@ pub(crate) enum What {
     Publish,
     /// With what is cancelled when the producer leaves: it holds the connection as long as it waits.
     Ask(CancellationToken),
+    /// The same, of a worker that waits to hear that its job is to be given up.
+    AwaitCancel(CancellationToken),
     /// An event that nobody here listens to.
     Unknown(String),
 }
@@ -163,6 +165,9 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
             acknowledge(link, ack, &answer);
         }
         What::Ask(left) => producers::ask((desk, link), &admission, data, (ack, left)).await,
+        What::AwaitCancel(left) => {
+            workers::await_cancel((desk, link), &admission, data, (ack, left));
+        }
         What::Unknown(name) => {
             let name: String = name.chars().take(64).collect();
             let problem =

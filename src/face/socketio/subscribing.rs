@@ -509,3 +509,45 @@ impl Link {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,40}".prop_map(Value::from),
+            "(session|job)?:?[a-z0-9:]{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, |inner| {
+            let key = "sessionId|topic|since|events|[a-z]{0,5}";
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::hash_map(key, inner, 0..4)
+                    .prop_map(|fields| fields.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_wish_makes_it_panic(value in value()) {
+            let _ = given(&value);
+            let _ = wish(value);
+        }
+    }
+
+    #[test]
+    fn a_wish_is_understood() {
+        let understood = wish(json!({"topic": "job:a", "since": "e:5"})).is_ok_and(|wish| {
+            wish.topic.as_str() == "job:a" && wish.since.is_some() && wish.events.is_none()
+        });
+        assert!(understood);
+    }
+}

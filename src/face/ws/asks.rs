@@ -16,6 +16,7 @@ use crate::face::library::Watchers;
 use crate::hub::{AppendError, Hub, Receipt};
 use crate::producer::library::{self as libraries, Librarian};
 use crate::producer::monitor::Monitor;
+use crate::producer::scan::{Order, ScanError, Scans, View};
 use crate::topic::{Cursor, Draft, Job, TopicName};
 
 /// What a dialect may ask for.
@@ -31,6 +32,12 @@ pub(crate) enum Ask {
     Library(Box<InLibrary>),
     /// Something of Assist.
     Assist(AssistAsk),
+    /// What is known of a scan.
+    ScanView(TopicName),
+    /// Begin a scan.
+    ScanStart(TopicName, Order),
+    /// Stop a scan.
+    ScanCancel(TopicName),
 }
 
 /// What a dialect is answered.
@@ -38,6 +45,15 @@ pub(crate) enum Ask {
 pub(crate) enum Answer {
     /// The job, and the place up to which its events are told in it; nothing if it is unknown.
     Job(Option<Box<(Job, Cursor)>>),
+    /// What is known of the scan.
+    Scan(View),
+    /// Whether the scan begins.
+    ScanStarted(Result<(), ScanError>),
+    /// Whether there was a scan to stop.
+    ScanCancelled {
+        /// Its end is told in its topic then.
+        was_running: bool,
+    },
     /// What came of an append.
     Appended(Result<Receipt, AppendError>),
     /// What a library did.
@@ -56,6 +72,7 @@ pub(crate) struct Apps {
     pub(crate) library: (Librarian, Watchers),
     pub(crate) monitor: Monitor,
     pub(crate) crowd: Crowd,
+    pub(crate) scans: Scans,
 }
 
 /// Who decides what a client may follow and append to.
@@ -85,9 +102,13 @@ impl Desk {
         {
             return match ask {
                 Ask::Job(_) => Answer::Job(None),
-                Ask::Append(_) | Ask::Admit(_) | Ask::Library(_) | Ask::Assist(_) => {
-                    Answer::Forbidden
-                }
+                Ask::ScanView(_) => Answer::Scan(View::Unknown),
+                Ask::Append(_)
+                | Ask::Admit(_)
+                | Ask::Library(_)
+                | Ask::Assist(_)
+                | Ask::ScanStart(..)
+                | Ask::ScanCancel(_) => Answer::Forbidden,
             };
         }
         match ask {
@@ -101,6 +122,13 @@ impl Desk {
             Ask::Library(asked) => {
                 Answer::Library(library::answer(&self.apps.library, *asked).await)
             }
+            Ask::ScanView(topic) => Answer::Scan(self.apps.scans.view(&topic)),
+            Ask::ScanStart(topic, order) => {
+                Answer::ScanStarted(self.apps.scans.start(topic, order).await)
+            }
+            Ask::ScanCancel(topic) => Answer::ScanCancelled {
+                was_running: self.apps.scans.cancel(&topic),
+            },
             Ask::Admit(token) => Answer::Admitted(self.admission.begin(&token).await),
         }
     }
@@ -111,7 +139,8 @@ impl Ask {
     fn right(&self) -> Option<(Action, &TopicName)> {
         match self {
             Self::Append(draft) => Some((Action::Publish, draft.topic())),
-            Self::Job(topic) => Some((Action::Read, topic)),
+            Self::ScanStart(topic, _) | Self::ScanCancel(topic) => Some((Action::Publish, topic)),
+            Self::Job(topic) | Self::ScanView(topic) => Some((Action::Read, topic)),
             Self::Library(asked) => Some((asked.ask.action(), &asked.topic)),
             Self::Admit(_) | Self::Assist(_) => None,
         }

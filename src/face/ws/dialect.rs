@@ -116,6 +116,8 @@ pub(crate) enum Output {
     /// Send a binary frame.
     #[allow(dead_code, reason = "for dialects that send bytes")]
     Binary(Bytes),
+    /// Send a text frame whose text, JSON in UTF-8, is shared with others.
+    SharedText(Bytes),
     /// Follow a topic from a place on. A topic that is followed already goes on as it is.
     Follow(TopicName, From),
     /// Follow a topic no more.
@@ -145,6 +147,11 @@ impl Outputs {
     /// Sends a text frame.
     pub(crate) fn say_text(&mut self, text: String) {
         self.list.push(Output::Text(text));
+    }
+
+    /// Sends a text that others may be sent as well.
+    pub(crate) fn say_shared(&mut self, text: Bytes) {
+        self.list.push(Output::SharedText(text));
     }
 
     /// Follows a topic.

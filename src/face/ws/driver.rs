@@ -311,6 +311,7 @@ impl Conversation {
             for output in list {
                 match output {
                     Output::Text(text) => self.send(socket::text(text)).await?,
+                    Output::SharedText(text) => self.socket.send_shared(&text).await?,
                     Output::Binary(bytes) => self.send(socket::binary(bytes)).await?,
                     Output::Leave(topic) => self.follows.leave(&topic),
                     Output::Ask(ticket, ask) => {

@@ -12,7 +12,8 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -24,6 +25,9 @@ const REASON_BYTES_MAX: usize = 123;
 
 /// Gathered frames are written when they have this many bytes.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+
+/// The pieces of a long message have this many bytes.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// What a client sent.
 pub(super) enum Received {
@@ -106,6 +110,22 @@ impl Socket {
     pub(super) async fn send(&mut self, message: Message) -> Result<(), Unsent> {
         let written = Arc::clone(&self.written);
         unless_stalled(&written, self.bounds, self.frames.feed(message)).await
+    }
+
+    /// Sends a long text in pieces of one message, so that it is not copied as a whole.
+    pub(super) async fn send_shared(&mut self, text: &Bytes) -> Result<(), Unsent> {
+        let mut code = OpCode::Data(Data::Text);
+        let mut start = 0;
+        loop {
+            let end = text.len().min(start + PIECE_BYTES);
+            let is_last = end == text.len();
+            let frame = Frame::message(text.slice(start..end), code, is_last);
+            self.send(Message::Frame(frame)).await?;
+            if is_last {
+                return Ok(());
+            }
+            (code, start) = (OpCode::Data(Data::Continue), end);
+        }
     }
 
     /// Writes what has gathered.

@@ -37,6 +37,7 @@ impl Transcript {
             since: since.map(str::to_owned),
             token: None,
             connection: "c1".to_owned(),
+            page_size: None,
             heartbeat_interval: Duration::from_secs(30),
         };
         let now = Now {
@@ -67,6 +68,7 @@ impl Transcript {
         for output in out.list {
             self.lines.push(match output {
                 Output::Text(text) => text,
+                Output::SharedText(text) => String::from_utf8(text.to_vec()).unwrap(),
                 Output::Binary(bytes) => format!("{} bytes", bytes.len()),
                 Output::Follow(topic, from) => format!("follow {topic} from {from:?}"),
                 Output::Leave(topic) => format!("leave {topic}"),

@@ -96,7 +96,10 @@ impl Index<'_> {
         let all = self.chunks as f64;
         let chunks = if is_common {
             let (first, last): (i64, i64) = self
-                .statement("SELECT min(rowid), max(rowid) FROM words_N_docsize")?
+                .statement(
+                    "SELECT (SELECT min(id) FROM words_N_docsize),
+                            (SELECT max(id) FROM words_N_docsize)",
+                )?
                 .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let share = (newest - oldest).max(1) as f64 / (last - first).max(1) as f64;
             (rows.len() as f64 / share).clamp(rows.len() as f64, all)

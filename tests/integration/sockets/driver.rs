@@ -96,12 +96,7 @@ async fn a_client_that_answers_no_ping_is_closed() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_closed_and_nobody_else_waits() {
-    let running = Running::start(&[
-        "wire.write_stall_max=300ms",
-        "hub.ring_events_max=8",
-        "store.log_events_max=16",
-    ])
-    .await;
+    let running = Running::start(&["wire.write_stall_max=300ms", "hub.ring_events_max=8"]).await;
     let stuck = running.client("/ws/abc").await;
     let mut healthy = running.client("/ws/abc").await;
     let text = "x".repeat(500_000);

@@ -38,7 +38,13 @@ impl Client {
                     return Some(line);
                 }
                 Ok(Err(why)) => self.why = format!("{why:#}"),
-                Err(_) => "the gateway did not answer in time".clone_into(&mut self.why),
+                Err(_) => {
+                    let (manner, due) = (self.manner, self.application.due());
+                    self.why = format!(
+                        "{manner:?}: the gateway did not answer in time; due: {due}; {}",
+                        self.session.hello()
+                    );
+                }
             }
             self.scene.tally.attempts_failed.up();
             sleep(self.dice.between(PAUSE_MIN, PAUSE_MAX)).await;

@@ -44,6 +44,7 @@ pub(crate) enum Code {
     IdInvalid,
     DocumentInvalid,
     LimitReached,
+    RevocationsFull,
     Internal,
     UpstreamFailed,
     UpstreamResting,
@@ -99,6 +100,7 @@ impl Code {
             Self::IdInvalid => "id_invalid",
             Self::DocumentInvalid => "document_invalid",
             Self::LimitReached => "limit_reached",
+            Self::RevocationsFull => "revocations_full",
             Self::Internal => "internal",
             Self::UpstreamFailed => "upstream_failed",
             Self::UpstreamResting => "upstream_resting",
@@ -154,6 +156,7 @@ impl Code {
             Self::IdInvalid => "The id is not allowed",
             Self::DocumentInvalid => "This is no document, library or search",
             Self::LimitReached => "A limit is reached",
+            Self::RevocationsFull => "There are too many revocations",
             Self::Internal => "Something went wrong in the gateway",
             Self::UpstreamFailed => "The service behind the gateway failed",
             Self::UpstreamResting => "The service behind the gateway is left alone for a while",
@@ -214,7 +217,9 @@ impl Code {
             | Self::StoreAway
             | Self::UpstreamResting
             | Self::LibraryBusy => StatusCode::SERVICE_UNAVAILABLE,
-            Self::StoreFull | Self::LibrariesFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::StoreFull | Self::RevocationsFull | Self::LibrariesFull => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
         }
     }
 

@@ -46,7 +46,12 @@ fn a_client_has_five_seconds_to_show_a_token() {
     assert_eq!(client.said(), ["wake at 5s"]);
     client.pass(5).input(Input::Tick);
     assert_eq!(client.said(), ["close 1008: Authentication required"]);
-    for first in ["{", "{}", r#"{"type":"ping"}"#, r#"{"type":"auth","token":1}"#] {
+    for first in [
+        "{",
+        "{}",
+        r#"{"type":"ping"}"#,
+        r#"{"type":"auth","token":1}"#,
+    ] {
         let mut client = Transcript::begin(begin, "");
         client.said();
         client.text(first);
@@ -58,7 +63,9 @@ fn a_client_has_five_seconds_to_show_a_token() {
 fn a_refused_token_closes_and_says_why_and_is_never_printed() {
     let mut client = Transcript::begin(begin, "");
     client.said();
-    client.text(r#"{"type":"auth","token":"secret"}"#).binary(b"x");
+    client
+        .text(r#"{"type":"auth","token":"secret"}"#)
+        .binary(b"x");
     let said = client.said();
     assert_eq!(said.last().unwrap(), "close 1008: Authentication required");
     let mut client = Transcript::begin(begin, "");
@@ -66,7 +73,10 @@ fn a_refused_token_closes_and_says_why_and_is_never_printed() {
     client.said();
     client.answer(ENTERING, Answer::Admitted(Err(Refusal::Revoked)));
     let said = client.said();
-    assert_eq!(said, ["close 1008: Authentication failed: the credential was revoked"]);
+    assert_eq!(
+        said,
+        ["close 1008: Authentication failed: the credential was revoked"]
+    );
 }
 
 #[tokio::test]
@@ -76,7 +86,10 @@ async fn users_follow_their_documents_and_administrators_their_rooms_as_well() {
     assert!(said[0].contains(r#""status":"connected""#), "{said:?}");
     assert_eq!(
         said[1..],
-        ["follow documents:ann from Oldest", "follow system:alerts from Head"]
+        [
+            "follow documents:ann from Oldest",
+            "follow system:alerts from Head"
+        ]
     );
     let (_, said) = inside(&crowd, Role::Admin);
     let rooms = said.iter().filter(|line| line.starts_with("follow room:"));
@@ -87,19 +100,37 @@ async fn users_follow_their_documents_and_administrators_their_rooms_as_well() {
 async fn what_was_read_is_not_told_on_the_next_connection() {
     let crowd = crowd();
     let (mut client, _) = inside(&crowd, Role::User);
-    let told = event("documents:ann", 3, "document_processing_start", Class::Fact, "{}");
+    let told = event(
+        "documents:ann",
+        3,
+        "document_processing_start",
+        Class::Fact,
+        "{}",
+    );
     client.event(&told, true);
     let said = client.said();
-    assert!(said[0].starts_with(r#"{"type":"document_processing_start""#), "{said:?}");
+    assert!(
+        said[0].starts_with(r#"{"type":"document_processing_start""#),
+        "{said:?}"
+    );
     let (_, said) = inside(&crowd, Role::User);
-    assert!(said[1].starts_with("follow documents:ann from Since"), "{said:?}");
+    assert!(
+        said[1].starts_with("follow documents:ann from Since"),
+        "{said:?}"
+    );
 }
 
 #[tokio::test]
 async fn what_waited_for_longer_than_a_day_is_not_told() {
     let crowd = crowd();
     let (mut client, _) = inside(&crowd, Role::User);
-    let old = event("documents:ann", 1, "document_processing_start", Class::Fact, "{}");
+    let old = event(
+        "documents:ann",
+        1,
+        "document_processing_start",
+        Class::Fact,
+        "{}",
+    );
     client.pass(25 * 3600).event(&old, false);
     assert!(client.said().is_empty());
     client.event(&old, true);

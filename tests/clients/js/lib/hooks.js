@@ -25,6 +25,10 @@ export function mount(make, first) {
       };
       return [cell.value, cell.set];
     },
+    useRef(initial) {
+      const cell = (cells[at++] ??= { current: initial });
+      return cell;
+    },
     useEffect(effect, dependencies) {
       const cell = (cells[at++] ??= {});
       const same = cell.dependencies && dependencies.every((one, i) => Object.is(one, cell.dependencies[i]));
