@@ -3,6 +3,7 @@
 pub(crate) mod dashboard;
 pub(crate) mod envelope;
 pub mod http;
+pub mod library;
 pub mod socketio;
 pub mod sse;
 pub mod ws;

@@ -15,6 +15,7 @@ mod follow;
 mod jobs;
 mod lane;
 mod metrics;
+mod news;
 mod remote;
 mod seats;
 mod settle;
@@ -38,6 +39,7 @@ pub use self::follow::Prepared;
 pub use self::jobs::{JobError, JobPage};
 pub use self::lane::Lane;
 pub use self::metrics::Metrics;
+pub use self::news::News;
 pub use self::topic::{History, Read, Snapshot, Topic};
 
 use crate::drain::Drain;
@@ -60,6 +62,7 @@ struct Shared {
     runtime: Handle,
     metrics: Metrics,
     hasher: RandomState,
+    news: news::Teller,
     shards: [Shard; SHARDS],
 }
 
@@ -124,6 +127,7 @@ impl Hub {
             runtime: Handle::current(),
             metrics,
             hasher: RandomState::new(),
+            news: news::Teller::default(),
             shards: std::array::from_fn(|_| Shard::default()),
         }));
         let shared = Arc::downgrade(&hub.0);

@@ -65,6 +65,8 @@ pub struct Producers {
     pub scan: crate::producer::scan::Config,
     /// Other people's emitters.
     pub bridges: crate::producer::bridges::Bridges,
+    /// The machine, and the news of all jobs and documents.
+    pub monitor: crate::producer::monitor::Config,
 }
 
 /// What clients see.

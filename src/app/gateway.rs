@@ -17,17 +17,21 @@ use crate::app::keys;
 use crate::auth::{self, Auth, Origins};
 use crate::connection::Door;
 use crate::drain::Drain;
+use crate::face::library::Watchers;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
-use crate::face::ws::Ws;
+use crate::face::ws::{Apps, Crowd, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::limit::{self, Limits};
 use crate::producer::bridges;
+use crate::producer::library::Librarian;
+use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
 use crate::store::Store;
+use crate::store::documents::Documents;
 use crate::wire::{self, Deadline, Outboxes};
-use crate::{connection, hub};
+use crate::{connection, hub, upstream};
 
 /// A gateway that listens.
 pub struct Gateway {
@@ -71,15 +75,10 @@ impl Gateway {
         bridge(config, (&hub, &drain), &socketio, &mut registry);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
-        let http = http::State::new(
-            config.face.http.clone(),
-            door.clone(),
-            drain.clone(),
-            http_metrics.clone(),
-            Arc::new(registry),
-        );
-        let ws = sockets(config, &door, &drain, connections.clone());
-        let router = http::routes(http, dashboard::routes().merge(ws.routes()));
+        let library = librarian(config, &hub, &drain, &mut registry)?;
+        let metrics = (connections.clone(), http_metrics.clone());
+        let parts = (library, &door, &drain);
+        let router = router(config, parts, metrics, Arc::new(registry));
 
         let faces = Arc::new((door, socketio.clone(), router));
         let service = service_fn(
@@ -163,6 +162,56 @@ impl Gateway {
     }
 }
 
+/// The paths of all faces but Socket.IO.
+fn router(
+    config: &Config,
+    (librarian, door, drain): (Librarian, &Door, &Drain),
+    (connections, metrics): (connection::Metrics, http::Metrics),
+    registry: Arc<Registry>,
+) -> axum::Router {
+    let (face, hub) = (&config.face.http, door.hub());
+    let library = (librarian, Watchers::default());
+    let libraries = http::library::Libraries::new(
+        library.clone(),
+        face.clone(),
+        hub.clone(),
+        drain.clone(),
+        metrics.clone(),
+    );
+    let http = http::State::new(face.clone(), door.clone(), drain.clone(), metrics, registry);
+    let apps = apps(config, library, hub, drain);
+    let ws = sockets(config, (door, apps), drain, connections);
+    let beside = dashboard::routes()
+        .merge(ws.routes())
+        .merge(http::library::routes(libraries));
+    http::routes(http, beside)
+}
+
+/// The library over its store, or over the service that the config names.
+fn librarian(
+    config: &Config,
+    hub: &Hub,
+    drain: &Drain,
+    registry: &mut Registry,
+) -> anyhow::Result<Librarian> {
+    let documents = Documents::open(&config.store)?;
+    let metrics = upstream::library::Metrics::register(registry);
+    let client = upstream::library::Client::new(&config.upstream.library, metrics)?;
+    Ok(Librarian::new(documents, client, hub.clone(), drain))
+}
+
+/// The applications that dialects ask.
+fn apps(config: &Config, library: (Librarian, Watchers), hub: &Hub, drain: &Drain) -> Apps {
+    let monitor = config.producer.monitor.clone();
+    let crowd = config.face.ws.assistant.clone();
+    Apps {
+        library,
+        monitor: Monitor::new(monitor, hub.clone(), drain.clone()),
+        crowd: Crowd::new(crowd, hub.clone(), drain),
+        scans: Scans::new(config.producer.scan.clone(), hub.clone(), drain.clone()),
+    }
+}
+
 /// The door before a hub, with who may enter and how much they may take. Its keys and revocations
 /// are kept up to date until the drain.
 async fn door(
@@ -182,17 +231,14 @@ async fn door(
 }
 
 /// The plain WebSocket face.
-fn sockets(config: &Config, door: &Door, drain: &Drain, connections: connection::Metrics) -> Ws {
-    let scan = config.producer.scan.clone();
-    let scans = Scans::new(scan, door.hub().clone(), drain.clone());
-    let (face, wire) = (config.face.ws.clone(), &config.wire);
-    Ws::new(
-        face,
-        wire,
-        (door.clone(), scans),
-        drain.clone(),
-        connections,
-    )
+fn sockets(
+    config: &Config,
+    (door, apps): (&Door, Apps),
+    drain: &Drain,
+    connections: connection::Metrics,
+) -> Ws {
+    let face = (config.face.ws.clone(), &config.wire);
+    Ws::new(face, door.clone(), apps, drain.clone(), connections)
 }
 
 /// Lets other people's emitters in.

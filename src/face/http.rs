@@ -16,6 +16,7 @@ mod exchange;
 mod extract;
 mod history;
 mod jobs;
+pub mod library;
 mod metrics;
 mod negotiate;
 mod operations;
@@ -188,7 +189,9 @@ fn moves(to: jobs::Move) -> MethodRouter<State> {
 
 /// Every path of the face, as it stands in the route table.
 pub fn paths() -> Vec<&'static str> {
-    table().into_iter().map(|(path, _)| path).collect()
+    let libraries = library::table().into_iter().map(|(path, _)| path);
+    let own = table().into_iter().map(|(path, _)| path);
+    own.chain(libraries).collect()
 }
 
 /// The paths of the face, and what is merged beside them. The layers here hold for all: who asks,

@@ -7,6 +7,7 @@
 
 #[allow(dead_code, reason = "for dialects that join")]
 mod asks;
+mod assistant;
 mod budget;
 mod config;
 mod dialect;
@@ -14,6 +15,7 @@ mod directory_scan;
 mod driver;
 mod follows;
 mod job_progress;
+mod library;
 mod payload;
 mod progress_channel;
 mod socket;
@@ -32,7 +34,8 @@ use axum::routing::get;
 
 pub use self::config::Config;
 
-pub(crate) use self::asks::{Answer, Ask, Desk};
+pub(crate) use self::asks::assist::Crowd;
+pub(crate) use self::asks::{Answer, Apps, Ask, Desk, Judge};
 
 use self::dialect::Dialect;
 use self::driver::Conversation;
@@ -45,7 +48,6 @@ use crate::face::http::admission::Caller;
 use crate::face::http::refused;
 use crate::hub::Reader;
 use crate::limit::Places;
-use crate::producer::scan::Scans;
 use crate::wire::{self, Upgrade};
 
 /// A dialect's line in the table.
@@ -54,24 +56,40 @@ struct Line {
     /// Its name in the metrics and in the list of subscribers.
     name: &'static str,
     begin: fn(Opening) -> Box<dyn Dialect>,
+    judge: Judge,
 }
 
 /// Every dialect.
-const TABLE: [Line; 3] = [
+const TABLE: [Line; 5] = [
     Line {
         path: "/ws/{job_id}",
         name: "job_progress",
         begin: job_progress::begin,
+        judge: Judge::Door,
     },
     Line {
         path: "/ws/scan/{scan_id}",
         name: "directory_scan",
         begin: directory_scan::begin,
+        judge: Judge::Door,
     },
     Line {
         path: "/progress/ws/{job_id}",
         name: "progress_channel",
         begin: progress_channel::begin,
+        judge: Judge::Door,
+    },
+    Line {
+        path: "/v1/libraries/{id}/ws",
+        name: "library",
+        begin: library::begin,
+        judge: Judge::Door,
+    },
+    Line {
+        path: "/ws/connect",
+        name: "assistant",
+        begin: assistant::begin,
+        judge: Judge::Dialect,
     },
 ];
 
@@ -82,6 +100,10 @@ pub(crate) struct Opening {
     pub(crate) id: String,
     /// `?since=`, as it came.
     pub(crate) since: Option<String>,
+    /// `?token=`, for a dialect that looks at tokens itself.
+    pub(crate) token: Option<String>,
+    /// The public id of the connection.
+    pub(crate) connection: String,
     /// `?page_size=`, as it came.
     pub(crate) page_size: Option<String>,
     /// `face.ws.heartbeat_interval`.
@@ -95,7 +117,7 @@ pub struct Ws(Arc<Shared>);
 struct Shared {
     config: Config,
     door: Door,
-    scans: Scans,
+    apps: Apps,
     drain: Drain,
     bounds: Bounds,
     connections: connection::Metrics,
@@ -104,9 +126,9 @@ struct Shared {
 impl Ws {
     /// The face over what it uses.
     pub(crate) fn new(
-        config: Config,
-        wire: &wire::Config,
-        (door, scans): (Door, Scans),
+        (config, wire): (Config, &wire::Config),
+        door: Door,
+        apps: Apps,
         drain: Drain,
         connections: connection::Metrics,
     ) -> Self {
@@ -120,7 +142,7 @@ impl Ws {
         Self(Arc::new(Shared {
             config,
             door,
-            scans,
+            apps,
             drain,
             bounds,
             connections,
@@ -148,6 +170,7 @@ impl Ws {
         if self.0.drain.is_draining() {
             return refused::draining();
         }
+        let token = self.own_token(line, &mut request);
         let (admission, places) = match self.admit(&mut request) {
             Ok(admitted) => admitted,
             Err(response) => return *response,
@@ -156,14 +179,17 @@ impl Ws {
             Ok(accepted) => accepted,
             Err(error) => return refused::not_an_upgrade(&error.to_string()),
         };
+        let connection = ConnectionId::new().to_string();
         let opening = Opening {
             id: parts.into_iter().next().unwrap_or_default(),
             since: query.remove("since"),
+            token,
+            connection: connection.clone(),
             page_size: query.remove("page_size"),
             heartbeat_interval: self.0.config.heartbeat_interval,
         };
         let reader = Reader {
-            connection: ConnectionId::new().to_string(),
+            connection,
             principal: admission.principal().name(),
             transport: line.name,
         };
@@ -176,7 +202,7 @@ impl Ws {
             let Shared {
                 config,
                 door,
-                scans,
+                apps,
                 drain,
                 bounds,
                 connections,
@@ -186,7 +212,8 @@ impl Ws {
             let desk = Desk {
                 hub: door.hub().clone(),
                 admission: Arc::new(admission),
-                scans: scans.clone(),
+                judge: line.judge,
+                apps: apps.clone(),
             };
             let follows = Follows::new(&desk, reader, config.subscriptions_max);
             let config = config.clone();
@@ -200,6 +227,17 @@ impl Ws {
             drop(places);
         });
         response.into_response()
+    }
+
+    /// The token of a client whose dialect looks at it itself.
+    fn own_token(&self, line: &Line, request: &mut Request) -> Option<String> {
+        match line.judge {
+            Judge::Door => None,
+            Judge::Dialect => {
+                let shown = self.0.door.visitor(request).credentials;
+                shown.first().map(|token| token.reveal().to_owned())
+            }
+        }
     }
 
     /// Who is at the door, with a place; or the refusal of the handshake. The HTTP face has asked

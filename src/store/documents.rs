@@ -19,6 +19,7 @@ pub use self::config::Config;
 pub use self::import::{Import, Imported, Lines};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -94,6 +95,31 @@ pub struct Change {
     pub name: String,
     /// Its payload, as JSON.
     pub data: String,
+}
+
+impl Change {
+    /// A change that is noted nowhere: of documents that are kept elsewhere.
+    pub const fn unnoted(id: Uuid, library: LibraryId, name: String, data: String) -> Self {
+        Self {
+            number: 0,
+            id,
+            library,
+            name,
+            data,
+        }
+    }
+
+    /// Whether it is noted here until its event is told.
+    pub const fn is_noted(&self) -> bool {
+        self.number != 0
+    }
+
+    /// How long ago it was made, by the clock on the wall.
+    pub fn age(&self) -> Duration {
+        let made = self.id.get_timestamp().map_or((0, 0), |at| at.to_unix());
+        let now = jiff::Timestamp::now().as_second();
+        Duration::from_secs(u64::try_from(now).unwrap_or(0).saturating_sub(made.0))
+    }
 }
 
 /// Documents in the order in which they were added.

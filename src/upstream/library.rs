@@ -301,7 +301,7 @@ impl Client {
     /// A deletion that may be made again: what is gone at the second try was there at the first.
     async fn deleted(&self, call: &Call<'_>) -> Result<(), Error> {
         let mut is_repeated = false;
-        let gone = (|| {
+        (|| {
             let again = std::mem::replace(&mut is_repeated, true);
             async move {
                 match self.guarded(call).await {
@@ -312,8 +312,7 @@ impl Client {
         })
         .retry(self.pauses())
         .when(Error::is_failure)
-        .await;
-        gone
+        .await
     }
 
     fn pauses(&self) -> ExponentialBuilder {

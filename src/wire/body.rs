@@ -1,16 +1,22 @@
-//! Request bodies with a deadline: a client that trickles is cut off.
+//! Request bodies with a deadline: a client that trickles is cut off, one that streams is not.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
-/// A body that fails when it is not whole in time.
+/// So many bytes begin the time of a body anew.
+const STRIDE: usize = 64 * 1024;
+
+/// A body that fails when neither its end nor so many bytes come in time.
 pub struct Deadline<B> {
     inner: B,
     limit: Duration,
+    /// What came since the time began.
+    bytes: usize,
     /// Set up at the first poll, so that a body nobody reads costs nothing.
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -32,6 +38,7 @@ impl<B> Deadline<B> {
         Self {
             inner,
             limit,
+            bytes: 0,
             sleep: None,
         }
     }
@@ -51,6 +58,13 @@ where
     ) -> Poll<Option<Result<Frame<B::Data>, DeadlineError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
+            if let Some(Ok(frame)) = &frame {
+                this.bytes += frame.data_ref().map_or(0, Buf::remaining);
+            }
+            if this.bytes >= STRIDE {
+                this.bytes = 0;
+                this.sleep = None;
+            }
             let frame = frame.map(|frame| frame.map_err(|e| DeadlineError::Body(e.into())));
             return Poll::Ready(frame);
         }

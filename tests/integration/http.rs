@@ -4,6 +4,7 @@ mod batch;
 mod clarification;
 mod cloud_events;
 mod docs;
+mod library;
 mod operations;
 mod publish;
 mod read;
@@ -25,9 +26,13 @@ use tidings::auth::{self, Auth, Origins};
 use tidings::connection::Door;
 use tidings::drain::Drain;
 use tidings::face::http;
+use tidings::face::library::Watchers;
 use tidings::hub::{self, Hub};
 use tidings::limit::{self, Limits};
+use tidings::producer::library::Librarian;
 use tidings::store::Store;
+use tidings::store::documents::Documents;
+use tidings::upstream::library::{self as upstream, Client};
 use tower::ServiceExt;
 
 /// Longest that a test waits for what must come.
@@ -51,6 +56,7 @@ struct Parts {
     store: tidings::store::Config,
     hub: hub::Config,
     http: http::Config,
+    upstream: upstream::Config,
 }
 
 /// The HTTP face over a hub of its own.
@@ -59,6 +65,25 @@ struct Face {
     router: Router,
     hub: Hub,
     drain: Drain,
+}
+
+/// The library's paths over documents of their own.
+fn libraries(
+    parts: &Parts,
+    hub: &Hub,
+    drain: &Drain,
+    metrics: &http::Metrics,
+) -> http::library::Libraries {
+    let documents = Documents::open(&parts.store).unwrap();
+    let service = Client::new(&parts.upstream, upstream::Metrics::default()).unwrap();
+    let librarian = Librarian::new(documents, service, hub.clone(), drain);
+    http::library::Libraries::new(
+        (librarian, Watchers::default()),
+        parts.http.clone(),
+        hub.clone(),
+        drain.clone(),
+        metrics.clone(),
+    )
 }
 
 /// A response whose body has been read.
@@ -79,26 +104,28 @@ impl Face {
             store: section(&["store"]),
             hub: section(&["hub"]),
             http: section(&["face", "http"]),
+            upstream: section(&["upstream", "library"]),
         };
         change(&mut parts);
         let (mut registry, drain) = (Registry::default(), Drain::new());
         let counters = hub::Metrics::register(&mut registry);
         let hub = Hub::new(
-            parts.hub,
-            Store::open(parts.store).unwrap(),
+            parts.hub.clone(),
+            Store::open(parts.store.clone()).unwrap(),
             drain.clone(),
             counters,
         );
         let metrics = http::Metrics::register(&mut registry);
+        let libraries = libraries(&parts, &hub, &drain, &metrics);
         let state = http::State::new(
-            parts.http,
+            parts.http.clone(),
             door(&hub),
             drain.clone(),
             metrics,
             Arc::new(registry),
         );
         Self {
-            router: http::routes(state, Router::new()),
+            router: http::routes(state, http::library::routes(libraries)),
             hub,
             drain,
         }

@@ -22,7 +22,7 @@ const FLOORS: [(&str, u8); 14] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 8] = [
+const HOMES: [(&str, &[&str]); 9] = [
     ("rusqlite", &["store"]),
     ("fred", &["store", "cluster"]),
     ("socketioxide", &["face/socketio"]),
@@ -30,6 +30,7 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("hyper_util", &["wire", "cluster"]),
     ("jsonwebtoken", &["auth"]),
     ("reqwest", &["upstream"]),
+    ("sysinfo", &["producer/monitor"]),
     ("axum", &["face", "app"]),
 ];
 

@@ -1,8 +1,11 @@
 //! The plain WebSocket dialects over real sockets.
 
+mod assist;
 mod bad_input;
+mod conversations;
 mod driver;
 mod jobs;
+mod library;
 mod pages;
 mod scan;
 

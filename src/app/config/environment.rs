@@ -34,7 +34,8 @@ pub(super) fn settings(
     variables.sort();
     for (name, value) in &variables {
         let Some(name) = name.to_str() else { continue };
-        if !USUAL.contains(&name) && !name.starts_with(PREFIX) {
+        let is_ours = name.starts_with(PREFIX) || assist(name).is_some();
+        if !USUAL.contains(&name) && !is_ours {
             continue;
         }
         let origin = Origin::Environment(name.to_owned());
@@ -93,6 +94,10 @@ fn variable(
     if name == "RUST_LOG" {
         return typed(path(&["log", "filter"]), value, base, &origin);
     }
+    if let Some((key, unit)) = assist(name) {
+        let key = path(&["face", "ws", "assistant", key]);
+        return typed(key, &format!("{}{unit}", value.trim()), base, &origin);
+    }
     let key = name[PREFIX.len()..].to_ascii_lowercase();
     let key: Vec<String> = key.split("__").map(str::to_owned).collect();
     if key.iter().any(String::is_empty) {
@@ -100,6 +105,16 @@ fn variable(
         return Err(Problem::new(&[], origin, what));
     }
     typed(key, value, base, &origin)
+}
+
+/// The variables of the Assist application: the key, and the unit that is left out.
+fn assist(name: &str) -> Option<(&'static str, &'static str)> {
+    Some(match name {
+        "WS_MAX_MESSAGES" => ("messages_max", ""),
+        "WS_RATE_WINDOW" => ("rate_window", "s"),
+        "WS_CLEANUP_INTERVAL" => ("cleanup_interval", "s"),
+        _ => return None,
+    })
 }
 
 /// `PORT` changes the port and leaves the address as it is.

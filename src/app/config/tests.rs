@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 fn with(variables: &[(&str, &str)], set: &[&str]) -> Result<Loaded, Problems> {
@@ -149,6 +151,22 @@ fn a_public_bind_needs_insecure() {
     );
     assert!(found[0].contains("--insecure"), "{found:?}");
     assert!(public(true).unwrap().config.auth.insecure);
+}
+
+#[test]
+fn the_variables_of_assist_are_honoured() {
+    let variables = [
+        ("WS_MAX_MESSAGES", "7"),
+        ("WS_RATE_WINDOW", "30"),
+        ("WS_CLEANUP_INTERVAL", "90"),
+    ];
+    let assistant = with(&variables, &[]).unwrap().config.face.ws.assistant;
+    assert_eq!(assistant.messages_max, 7);
+    assert_eq!(assistant.rate_window, Duration::from_secs(30));
+    assert_eq!(assistant.cleanup_interval, Duration::from_secs(90));
+    let found = problems(with(&[("WS_MAX_MESSAGES", "many")], &[]));
+    let key = "face.ws.assistant.messages_max (environment WS_MAX_MESSAGES)";
+    assert!(found[0].starts_with(key), "{found:?}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub struct Config {
     pub body_bytes_max: ByteSize,
     /// Most events of one batch.
     pub batch_entries_max: usize,
+    /// Most lines of an import that are answered one by one.
+    pub import_results_max: usize,
     /// How many entries a page has when the request does not say.
     pub page_limit: usize,
     /// Most entries of a page.

@@ -150,12 +150,19 @@ pub(crate) async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal>
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(match cause(&*error) {
             Cause::TooLong => too_large(),
-            Cause::TooSlow => Refusal::new(Code::BodyTooSlow, DeadlineError::TooSlow.to_string()),
-            Cause::Broken => {
-                let detail = "the connection broke within the body";
-                Refusal::new(Code::BodyUnreadable, detail)
-            }
+            Cause::TooSlow | Cause::Broken => broken(&*error),
         }),
+    }
+}
+
+/// The refusal of a body that did not come to its end.
+pub(crate) fn broken(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    match cause(error) {
+        Cause::TooSlow => Refusal::new(Code::BodyTooSlow, DeadlineError::TooSlow.to_string()),
+        Cause::TooLong | Cause::Broken => {
+            let detail = "the connection broke within the body";
+            Refusal::new(Code::BodyUnreadable, detail)
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! [`exchange`]: crate::face::http::exchange
 
 mod code;
+mod library;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

@@ -3,11 +3,19 @@
 //! A dialect only names what it wants; the [`Desk`] has the handles and does it. A new dialect that
 //! needs something else adds a variant to [`Ask`] and [`Answer`] and a line to [`Desk::answer`].
 
+pub(crate) mod assist;
+pub(crate) mod library;
+
 use std::sync::Arc;
 
+use self::assist::{AssistAnswer, AssistAsk, Crowd};
+use self::library::{InLibrary, LibraryAnswer};
 use crate::auth::{Action, Principal, Refusal};
 use crate::connection::{Admission, owner_of};
+use crate::face::library::Watchers;
 use crate::hub::{AppendError, Hub, Receipt};
+use crate::producer::library::{self as libraries, Librarian};
+use crate::producer::monitor::Monitor;
 use crate::producer::scan::{Order, ScanError, Scans, View};
 use crate::topic::{Cursor, Draft, Job, TopicName};
 
@@ -20,6 +28,10 @@ pub(crate) enum Ask {
     Admit(String),
     /// Where a job stands.
     Job(TopicName),
+    /// Something of a library.
+    Library(Box<InLibrary>),
+    /// Something of Assist.
+    Assist(AssistAsk),
     /// What is known of a scan.
     ScanView(TopicName),
     /// Begin a scan.
@@ -44,10 +56,32 @@ pub(crate) enum Answer {
     },
     /// What came of an append.
     Appended(Result<Receipt, AppendError>),
+    /// What a library did.
+    Library(Result<LibraryAnswer, libraries::Error>),
+    /// What Assist did.
+    Assist(AssistAnswer),
     /// Who the client is.
     Admitted(Result<Arc<Principal>, Refusal>),
     /// The client may not do that.
     Forbidden,
+}
+
+/// The applications that dialects ask. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Apps {
+    pub(crate) library: (Librarian, Watchers),
+    pub(crate) monitor: Monitor,
+    pub(crate) crowd: Crowd,
+    pub(crate) scans: Scans,
+}
+
+/// Who decides what a client may follow and append to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judge {
+    /// The door, by the rights of the principal.
+    Door,
+    /// The dialect, by the rules of its application.
+    Dialect,
 }
 
 /// Where asks of one client are answered. Cheap to clone.
@@ -55,21 +89,26 @@ pub(crate) enum Answer {
 pub(crate) struct Desk {
     pub(crate) hub: Hub,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) scans: Scans,
+    pub(crate) judge: Judge,
+    pub(crate) apps: Apps,
 }
 
 impl Desk {
     /// Does what was asked. Dropping the future leaves it open whether it was done.
     pub(crate) async fn answer(&self, ask: Ask) -> Answer {
-        if let Some((action, topic)) = ask.right()
+        if self.judge == Judge::Door
+            && let Some((action, topic)) = ask.right()
             && !self.admission.may(action, topic)
         {
             return match ask {
                 Ask::Job(_) => Answer::Job(None),
                 Ask::ScanView(_) => Answer::Scan(View::Unknown),
-                Ask::Append(_) | Ask::Admit(_) | Ask::ScanStart(..) | Ask::ScanCancel(_) => {
-                    Answer::Forbidden
-                }
+                Ask::Append(_)
+                | Ask::Admit(_)
+                | Ask::Library(_)
+                | Ask::Assist(_)
+                | Ask::ScanStart(..)
+                | Ask::ScanCancel(_) => Answer::Forbidden,
             };
         }
         match ask {
@@ -83,12 +122,16 @@ impl Desk {
                 let job = self.hub.job(&topic).await.ok().flatten();
                 Answer::Job(job.map(Box::new))
             }
-            Ask::ScanView(topic) => Answer::Scan(self.scans.view(&topic)),
+            Ask::Assist(ask) => Answer::Assist(self.apps.assist(&self.hub, ask).await),
+            Ask::Library(asked) => {
+                Answer::Library(library::answer(&self.apps.library, *asked).await)
+            }
+            Ask::ScanView(topic) => Answer::Scan(self.apps.scans.view(&topic)),
             Ask::ScanStart(topic, order) => {
-                Answer::ScanStarted(self.scans.start(topic, order).await)
+                Answer::ScanStarted(self.apps.scans.start(topic, order).await)
             }
             Ask::ScanCancel(topic) => Answer::ScanCancelled {
-                was_running: self.scans.cancel(&topic),
+                was_running: self.apps.scans.cancel(&topic),
             },
             Ask::Admit(token) => Answer::Admitted(self.admission.begin(&token).await),
         }
@@ -97,12 +140,13 @@ impl Desk {
 
 impl Ask {
     /// What the client must be allowed for this, and on which topic.
-    const fn right(&self) -> Option<(Action, &TopicName)> {
+    fn right(&self) -> Option<(Action, &TopicName)> {
         match self {
             Self::Append(draft) => Some((Action::Publish, draft.topic())),
             Self::ScanStart(topic, _) | Self::ScanCancel(topic) => Some((Action::Publish, topic)),
             Self::Job(topic) | Self::ScanView(topic) => Some((Action::Read, topic)),
-            Self::Admit(_) => None,
+            Self::Library(asked) => Some((asked.ask.action(), &asked.topic)),
+            Self::Admit(_) | Self::Assist(_) => None,
         }
     }
 }

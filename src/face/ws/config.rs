@@ -29,4 +29,27 @@ pub struct Config {
     /// How long a client of the progress channel may be silent before it is sent a heartbeat.
     #[serde(with = "crate::quantity::duration")]
     pub heartbeat_interval: Duration,
+    /// Clients of Assist.
+    pub assistant: Assistant,
+}
+
+/// The bounds and habits of Assist.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Assistant {
+    /// Most messages of a user, over all connections, in a window; one more is refused.
+    pub messages_max: u32,
+    /// How long a window is.
+    #[serde(with = "crate::quantity::duration")]
+    pub rate_window: Duration,
+    /// How often users who left long ago are forgotten.
+    #[serde(with = "crate::quantity::duration")]
+    pub cleanup_interval: Duration,
+    /// How long what is published to a user who is away waits for them.
+    #[serde(with = "crate::quantity::duration")]
+    pub offline_age_max: Duration,
+    /// Most users that are remembered.
+    pub users_max: usize,
+    /// Most rooms that one connection may be in.
+    pub rooms_max: usize,
 }

@@ -49,6 +49,32 @@ pub(super) fn typed(event: &Event, kind: &str, is_live: bool) -> String {
     }
 }
 
+/// The payload as `data` of a message, beside its `type` and the time of the event.
+pub(super) fn within(event: &Event, kind: &str, is_live: bool) -> String {
+    let telling = if is_live {
+        Telling::Plain
+    } else {
+        Telling::Replayed
+    };
+    let mut out = Vec::with_capacity(event.payload.len() + 96);
+    let timestamp = event.timestamp();
+    write!(
+        out,
+        r#"{{"type":"{kind}","timestamp":"{timestamp}","data":"#
+    )
+    .expect("a Vec takes all");
+    envelope::payload(&mut out, event, telling);
+    out.push(b'}');
+    String::from_utf8(out).expect("JSON is UTF-8")
+}
+
+/// The payload as a value; nothing for bytes.
+pub(super) fn value(event: &Event) -> Value {
+    let text = event.payload.json();
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
+}
+
 /// The text with one `type` only.
 fn retyped(text: &str, kind: &str) -> String {
     match serde_json::from_str::<Map<String, Value>>(text) {

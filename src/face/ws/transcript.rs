@@ -35,6 +35,8 @@ impl Transcript {
         let opening = Opening {
             id: id.to_owned(),
             since: since.map(str::to_owned),
+            token: None,
+            connection: "c1".to_owned(),
             page_size: None,
             heartbeat_interval: Duration::from_secs(30),
         };

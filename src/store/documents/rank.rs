@@ -96,7 +96,10 @@ impl Index<'_> {
         let all = self.chunks as f64;
         let chunks = if is_common {
             let (first, last): (i64, i64) = self
-                .statement("SELECT min(rowid), max(rowid) FROM words_N_docsize")?
+                .statement(
+                    "SELECT (SELECT min(id) FROM words_N_docsize),
+                            (SELECT max(id) FROM words_N_docsize)",
+                )?
                 .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let share = (newest - oldest).max(1) as f64 / (last - first).max(1) as f64;
             (rows.len() as f64 / share).clamp(rows.len() as f64, all)
@@ -188,7 +191,7 @@ impl Index<'_> {
              FROM chunk c JOIN document d ON d.number = c.document WHERE c.number = ?",
         )?;
         let mut snippet = self.statement(&format!(
-            "SELECT snippet(words_N, -1, '**', '**', '…', {SNIPPET_TOKENS}) FROM words_N
+            "SELECT snippet(words_N, 1, '**', '**', '…', {SNIPPET_TOKENS}) FROM words_N
              WHERE words_N MATCH ?1 AND rowid = ?2"
         ))?;
         let (mut hits, mut seen) = (Vec::new(), HashSet::new());

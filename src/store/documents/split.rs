@@ -41,7 +41,7 @@ fn length(text: &str, bytes_max: usize) -> usize {
     let ends = [
         window.rfind("\n\n").map(|at| at + 2),
         window
-            .rfind(|c: char| matches!(c, '.' | '!' | '?' | '\n' | '。'))
+            .rfind(['.', '!', '?', '\n', '。'])
             .map(|at| at + window[at..].chars().next().map_or(1, char::len_utf8)),
         window
             .rfind(char::is_whitespace)

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tidings::drain::Drain;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
@@ -317,13 +319,18 @@ async fn streams_end_when_the_gateway_drains() {
 
 /// Serves the face on a port of its own.
 pub(super) async fn serve(face: &Face) -> SocketAddr {
+    serve_router(face.router.clone(), &face.drain).await
+}
+
+/// Serves a router on a port of its own.
+pub(super) async fn serve_router(router: Router, drain: &Drain) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (router, drain) = (face.router.clone(), face.drain.clone());
-    face.drain.spawn(async move {
+    let tasks = drain.clone();
+    drain.spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let router = router.clone();
-            drain.spawn(async move {
+            tasks.spawn(async move {
                 let service = hyper::service::service_fn(move |request| {
                     let router = router.clone();
                     async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap()) }

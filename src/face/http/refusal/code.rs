@@ -14,6 +14,8 @@ pub(crate) enum Code {
     PathUnknown,
     TopicUnknown,
     ClarificationUnknown,
+    LibraryUnknown,
+    DocumentUnknown,
     MethodNotAllowed,
     NotAcceptable,
     UpgradeRequired,
@@ -39,9 +41,15 @@ pub(crate) enum Code {
     ClarificationInvalid,
     AnswerInvalid,
     CloudEventInvalid,
+    IdInvalid,
+    DocumentInvalid,
     LimitReached,
     RevocationsFull,
     Internal,
+    UpstreamFailed,
+    UpstreamResting,
+    LibraryBusy,
+    LibrariesFull,
     Draining,
     TopicsFull,
     TopicFull,
@@ -62,6 +70,8 @@ impl Code {
             Self::PathUnknown => "path_unknown",
             Self::TopicUnknown => "topic_unknown",
             Self::ClarificationUnknown => "clarification_unknown",
+            Self::LibraryUnknown => "library_unknown",
+            Self::DocumentUnknown => "document_unknown",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable => "not_acceptable",
             Self::UpgradeRequired => "upgrade_required",
@@ -87,9 +97,15 @@ impl Code {
             Self::ClarificationInvalid => "clarification_invalid",
             Self::AnswerInvalid => "answer_invalid",
             Self::CloudEventInvalid => "cloud_event_invalid",
+            Self::IdInvalid => "id_invalid",
+            Self::DocumentInvalid => "document_invalid",
             Self::LimitReached => "limit_reached",
             Self::RevocationsFull => "revocations_full",
             Self::Internal => "internal",
+            Self::UpstreamFailed => "upstream_failed",
+            Self::UpstreamResting => "upstream_resting",
+            Self::LibraryBusy => "library_busy",
+            Self::LibrariesFull => "libraries_full",
             Self::Draining => "draining",
             Self::TopicsFull => "topics_full",
             Self::TopicFull => "topic_full",
@@ -110,6 +126,8 @@ impl Code {
             Self::PathUnknown => "There is no such path",
             Self::TopicUnknown => "There is no such topic",
             Self::ClarificationUnknown => "There is no such clarification",
+            Self::LibraryUnknown => "There is no such library",
+            Self::DocumentUnknown => "There is no such document",
             Self::MethodNotAllowed => "The path has no such method",
             Self::NotAcceptable => "There is no such representation",
             Self::UpgradeRequired => "The path speaks WebSocket only",
@@ -135,9 +153,15 @@ impl Code {
             Self::ClarificationInvalid => "The clarification is malformed",
             Self::AnswerInvalid => "The answer is not allowed",
             Self::CloudEventInvalid => "This is no CloudEvent 1.0",
+            Self::IdInvalid => "The id is not allowed",
+            Self::DocumentInvalid => "This is no document, library or search",
             Self::LimitReached => "A limit is reached",
             Self::RevocationsFull => "There are too many revocations",
             Self::Internal => "Something went wrong in the gateway",
+            Self::UpstreamFailed => "The service behind the gateway failed",
+            Self::UpstreamResting => "The service behind the gateway is left alone for a while",
+            Self::LibraryBusy => "The library has too much to do",
+            Self::LibrariesFull => "There are too many libraries",
             Self::Draining => "The gateway is shutting down",
             Self::TopicsFull => "There are too many topics",
             Self::TopicFull => "The topic has too many subscribers",
@@ -157,6 +181,8 @@ impl Code {
             Self::PathUnknown
             | Self::TopicUnknown
             | Self::ClarificationUnknown
+            | Self::LibraryUnknown
+            | Self::DocumentUnknown
             | Self::JobUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -180,20 +206,28 @@ impl Code {
             | Self::KeyReused
             | Self::ClarificationInvalid
             | Self::AnswerInvalid
-            | Self::CloudEventInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+            | Self::CloudEventInvalid
+            | Self::IdInvalid
+            | Self::DocumentInvalid => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Draining | Self::TopicsFull | Self::TopicFull | Self::StoreAway => {
-                StatusCode::SERVICE_UNAVAILABLE
+            Self::Draining
+            | Self::TopicsFull
+            | Self::TopicFull
+            | Self::StoreAway
+            | Self::UpstreamResting
+            | Self::LibraryBusy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreFull | Self::RevocationsFull | Self::LibrariesFull => {
+                StatusCode::INSUFFICIENT_STORAGE
             }
-            Self::StoreFull | Self::RevocationsFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 
     /// After how many seconds it is worth another try, if it is.
     pub(crate) const fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::KeyInFlight | Self::Draining | Self::StoreAway => Some(1),
-            Self::TopicFull => Some(5),
+            Self::KeyInFlight | Self::Draining | Self::StoreAway | Self::LibraryBusy => Some(1),
+            Self::TopicFull | Self::UpstreamFailed | Self::UpstreamResting => Some(5),
             Self::TopicsFull => Some(30),
             Self::StoreFull => Some(60),
             _ => None,

@@ -1,0 +1,259 @@
+//! Imports in the background: a job like any other, with progress in `job:{id}`.
+//!
+//! The lines are laid up in the document store first, so the job goes on after a restart and adds
+//! no line twice. It ends early when a client asked for its cancellation.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Error, Invalid, Librarian, Line, checks};
+use crate::document::LibraryId;
+use crate::store::documents::{self, Documents, Import};
+use crate::topic::{Class, Draft, Kind, TopicName};
+
+/// How many lines become documents at a time.
+const PAGE: usize = 64;
+
+/// How many of the newest events of a job are looked through for the wish to end it.
+const NEWEST: usize = 16;
+
+/// Lines on their way into a background import. Dropped before [`Background::begin`], they are
+/// forgotten at the next start.
+pub struct Background {
+    librarian: Librarian,
+    library: LibraryId,
+    job: String,
+    waiting: Vec<String>,
+    waiting_bytes: usize,
+    bytes: usize,
+    total: u64,
+}
+
+/// Lines are written when they have so many bytes together.
+const WRITE_BYTES: usize = 256 * 1024;
+
+impl Librarian {
+    /// A background import into a library; nothing if a service keeps the documents.
+    ///
+    /// # Errors
+    /// When there is no such library.
+    pub async fn background(&self, library: LibraryId) -> Result<Option<Background>, Error> {
+        let Some(documents) = self.embedded() else {
+            return Ok(None);
+        };
+        documents.library(library).await?;
+        Ok(Some(Background {
+            librarian: self.clone(),
+            library,
+            job: format!("import-{}", Uuid::now_v7()),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            bytes: 0,
+            total: 0,
+        }))
+    }
+
+    /// Goes on with the imports that the last process left.
+    pub(super) async fn resume_imports(self) {
+        let Some(documents) = self.embedded() else {
+            return;
+        };
+        match documents.imports().await {
+            Ok(imports) => {
+                for import in imports {
+                    self.spawn_import(import);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "imports could not be resumed"),
+        }
+    }
+
+    fn spawn_import(&self, import: Import) {
+        let librarian = self.clone();
+        self.0
+            .drain
+            .spawn(async move { librarian.run_import(import).await });
+    }
+
+    async fn run_import(self, mut import: Import) {
+        let Some(documents) = self.embedded().cloned() else {
+            return;
+        };
+        if import.successful + import.failed == 0 {
+            self.report("job_started", &import, &json!({})).await;
+        }
+        loop {
+            if self.0.drain.is_draining() {
+                return;
+            }
+            if self.is_cancelling(&import.job) {
+                self.finish(&documents, "cancelled", &import, "Import cancelled")
+                    .await;
+                return;
+            }
+            match self.import_page(&documents, &import).await {
+                Ok(Some(next)) => import = next,
+                Ok(None) => {
+                    self.finish(&documents, "job_completed", &import, "Import completed")
+                        .await;
+                    return;
+                }
+                Err(error) => {
+                    let why = format!("Import failed: {error}");
+                    self.finish(&documents, "job_failed", &import, &why).await;
+                    return;
+                }
+            }
+            self.report("progress", &import, &json!({})).await;
+        }
+    }
+
+    /// Makes documents of the next lines; nothing when there are none.
+    async fn import_page(
+        &self,
+        documents: &Documents,
+        import: &Import,
+    ) -> Result<Option<Import>, documents::Error> {
+        let lines = documents.lines(import.job.clone(), PAGE).await?;
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let made = lines
+            .into_iter()
+            .map(|(number, line)| {
+                let document = Line::parse(&line).ok();
+                let allowed = document.filter(|new| checks::document(new, &self.0.bounds).is_ok());
+                (number, allowed)
+            })
+            .collect();
+        let Some(imported) = documents.import(import.job.clone(), made).await? else {
+            return Ok(None);
+        };
+        for change in imported.changes {
+            self.tell(change).await;
+        }
+        Ok(Some(imported.import))
+    }
+
+    async fn finish(&self, documents: &Documents, name: &str, import: &Import, message: &str) {
+        self.report(name, import, &json!({ "message": message }))
+            .await;
+        if let Err(error) = documents.forget_import(import.job.clone()).await {
+            tracing::warn!(%error, job = import.job, "an import could not be forgotten");
+        }
+    }
+
+    /// Appends an event of the job.
+    async fn report(&self, name_of: &str, import: &Import, more: &Value) {
+        let done = import.successful + import.failed;
+        let percent = (done * 100).checked_div(import.total).unwrap_or(100);
+        let total = import.total;
+        let mut data = json!({
+            "job_id": import.job,
+            "name": "Document import",
+            "type": "library_import",
+            "progress": percent,
+            "message": format!("{done} of {total} lines"),
+            "metadata": {
+                "library_id": import.library,
+                "total": total,
+                "successful": import.successful,
+                "failed": import.failed,
+            },
+        });
+        if let (Some(data), Some(more)) = (data.as_object_mut(), more.as_object()) {
+            data.extend(more.clone());
+        }
+        let topic = TopicName::new(Kind::Job, &import.job).expect("an import's id is an id");
+        let name = name_of.parse().expect("the names of job events are names");
+        let draft = Draft::json(topic, name, &data.to_string());
+        let is_last = matches!(name_of, "job_completed" | "job_failed" | "cancelled");
+        let draft = draft
+            .expect("the payload is an object of this job")
+            .with_class(is_last.then_some(Class::Terminal));
+        if let Err(error) = self.0.hub.append(draft, None).await {
+            tracing::warn!(%error, job = import.job, "the progress of an import is not told");
+        }
+    }
+
+    /// Whether somebody asked for the end of a job, or ended it.
+    fn is_cancelling(&self, job: &str) -> bool {
+        let topic = TopicName::new(Kind::Job, job).expect("an import's id is an id");
+        let newest = self
+            .0
+            .hub
+            .topic(&topic)
+            .and_then(|topic| topic.history_reverse(None, NEWEST).ok());
+        newest.is_some_and(|newest| {
+            let mut names = newest.events.iter().map(|event| event.name.as_str());
+            names.any(|name| matches!(name, "cancel_requested" | "cancelled" | "failed"))
+        })
+    }
+}
+
+impl Background {
+    /// Takes a line.
+    ///
+    /// # Errors
+    /// When there are too many bytes, or the store refuses.
+    pub async fn take(&mut self, line: String) -> Result<(), Error> {
+        self.bytes += line.len();
+        let max = self.librarian.0.bounds.import_bytes_max.bytes();
+        if self.bytes > max {
+            self.forget().await;
+            return Err(Invalid::TooLong {
+                what: "import",
+                bytes: self.bytes,
+                max,
+                key: " (`store.documents.import_bytes_max`)",
+            }
+            .into());
+        }
+        self.total += 1;
+        self.waiting_bytes += line.len();
+        self.waiting.push(line);
+        if self.waiting_bytes >= WRITE_BYTES {
+            self.write().await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self) -> Result<(), Error> {
+        self.waiting_bytes = 0;
+        let lines = std::mem::take(&mut self.waiting);
+        if let Some(documents) = self.librarian.embedded() {
+            documents
+                .lay_up(self.job.clone(), self.library, lines)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Begins the job. Returns its id and how many lines it has.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn begin(mut self) -> Result<(String, u64), Error> {
+        self.write().await?;
+        let Some(documents) = self.librarian.embedded() else {
+            return Err(Invalid::Elsewhere.into());
+        };
+        documents.is_whole(self.job.clone()).await?;
+        self.librarian.spawn_import(Import {
+            job: self.job.clone(),
+            library: self.library,
+            total: self.total,
+            successful: 0,
+            failed: 0,
+        });
+        Ok((self.job, self.total))
+    }
+
+    /// Forgets what was laid up.
+    pub async fn forget(&mut self) {
+        self.waiting.clear();
+        if let Some(documents) = self.librarian.embedded() {
+            let _ = documents.forget_import(self.job.clone()).await;
+        }
+    }
+}
