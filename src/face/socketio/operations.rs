@@ -4,6 +4,8 @@
 //! sockets that an emitter made join it (`app:<room>`), and the socket whose public id it is
 //! (`id:<room>`). An event that is recorded reaches the subscribers by the topic's log.
 
+use socketioxide::extract::SocketRef;
+
 use crate::face::socketio::namespaces::link_of;
 use crate::face::socketio::{SocketIo, subscribing};
 use crate::producer::bridges::{Action, Aim};
@@ -70,12 +72,7 @@ impl SocketIo {
                 Action::Leave { rooms, aim } => {
                     let topics = rooms.iter().filter_map(|r| TopicName::of_session(r).ok());
                     for topic in topics {
-                        for socket in within(aim).sockets() {
-                            if let Ok(link) = link_of(&socket) {
-                                subscribing::take_away(&link, &topic);
-                            }
-                            socket.leave(topic.to_string());
-                        }
+                        take_out(within(aim).sockets(), &topic);
                     }
                     let _ = within(aim).leave(joined(rooms)).await;
                 }
@@ -84,5 +81,15 @@ impl SocketIo {
                 }
             }
         }
+    }
+}
+
+/// Ends the subscriptions of these sockets to a topic.
+fn take_out(sockets: impl IntoIterator<Item = SocketRef>, topic: &TopicName) {
+    for socket in sockets {
+        if let Ok(link) = link_of(&socket) {
+            subscribing::take_away(&link, topic);
+        }
+        socket.leave(topic.to_string());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Numbers, text, bytes, lists, dicts and tuples of protocols 2 to 5 are read; whatever names or calls
 //! anything (`GLOBAL`, `REDUCE`, `BUILD`, ...) is refused, and so is what is too deep, too large or
-//! grows by sharing. Nothing is ever run. See CPython's `pickletools` for the opcodes.
+//! grows by sharing. Nothing is ever run. See `CPython`'s `pickletools` for the opcodes.
 
 use rmpv::Value;
 
