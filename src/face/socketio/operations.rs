@@ -4,6 +4,8 @@
 //! sockets that an emitter made join it (`app:<room>`), and the socket whose public id it is
 //! (`id:<room>`). An event that is recorded reaches the subscribers by the topic's log.
 
+use socketioxide::extract::SocketRef;
+
 use crate::face::socketio::namespaces::link_of;
 use crate::face::socketio::{SocketIo, subscribing};
 use crate::producer::bridges::{Action, Aim};
@@ -34,6 +36,16 @@ fn meant(rooms: &[String], is_recorded: bool) -> Vec<String> {
         }
     }
     meant
+}
+
+/// Takes the topics that rooms mean from a socket.
+fn take_away(socket: &SocketRef, rooms: &[String]) {
+    for topic in rooms.iter().filter_map(|r| TopicName::of_session(r).ok()) {
+        if let Ok(link) = link_of(socket) {
+            subscribing::take_away(&link, &topic);
+        }
+        socket.leave(topic.to_string());
+    }
 }
 
 impl SocketIo {
@@ -68,14 +80,8 @@ impl SocketIo {
                     let _ = within(aim).join(joined(rooms)).await;
                 }
                 Action::Leave { rooms, aim } => {
-                    let topics = rooms.iter().filter_map(|r| TopicName::of_session(r).ok());
-                    for topic in topics {
-                        for socket in within(aim).sockets() {
-                            if let Ok(link) = link_of(&socket) {
-                                subscribing::take_away(&link, &topic);
-                            }
-                            socket.leave(topic.to_string());
-                        }
+                    for socket in within(aim).sockets() {
+                        take_away(&socket, rooms);
                     }
                     let _ = within(aim).leave(joined(rooms)).await;
                 }

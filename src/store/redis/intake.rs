@@ -126,10 +126,10 @@ impl Intake {
                 message = messages.recv() => match message {
                     Ok(message) => {
                         let channel = message.channel.to_string();
-                        if let Some(data) = message.value.into_bytes() {
-                            if taken.send(Heard::Message { channel, data }).await.is_err() {
-                                break;
-                            }
+                        if let Some(data) = message.value.into_bytes()
+                            && taken.send(Heard::Message { channel, data }).await.is_err()
+                        {
+                            break;
                         }
                     }
                     Err(RecvError::Lagged(lost)) => drop(taken.send(Heard::Lost(lost)).await),
