@@ -12,12 +12,14 @@ mod client;
 mod demo;
 mod engine;
 mod exit;
+mod keys;
 mod latencies;
 mod process;
 mod publish;
 mod screen;
 mod serve;
 mod telemetry;
+mod token;
 mod verify;
 mod watch;
 

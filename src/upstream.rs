@@ -1,4 +1,5 @@
 //! Calls that the process makes to others over HTTP. The only user of `reqwest`.
 
+pub mod document;
 pub mod gateway;
 pub mod library;

@@ -4,8 +4,9 @@
 #   ./tests/run.sh                 everything
 #   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client docs browser interop emitters
 #
-# Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer (3.11 for the Python package and docs). Debian packages that lack are installed when this runs
-# as root (or sudo asks for no password); otherwise it says what to install and skips what needs it.
+# Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer (3.11 for the Python package and docs). Debian packages
+# that lack are installed when this runs as root (or sudo asks for no password); otherwise it says what to install and
+# skips what needs it.
 # Everything it installs lies in ignored folders: `.cache/` and the `node_modules/` beside each package.json.
 set -euo pipefail
 

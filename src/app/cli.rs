@@ -2,10 +2,12 @@
 
 mod clients;
 mod load;
+mod token;
 mod verify;
 
 pub use self::clients::{GatewayArgs, PublishArgs, WatchArgs};
 pub use self::load::{BenchArgs, BenchCommon, BenchKind};
+pub use self::token::{KeyToken, TokenArgs, TokenKind, UserToken};
 pub use self::verify::{Fault, VerifyArgs};
 
 use std::path::PathBuf;
@@ -45,6 +47,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Show that nothing is lost, doubled or reordered while connections and gateway fail
     Verify(VerifyArgs),
+    /// Make a token of a user, or an API key of a producer
+    Token(TokenArgs),
     /// Check the configuration
     CheckConfig(Settings),
     /// Print the effective configuration, and where it came from

@@ -3,24 +3,27 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::app::cli::GatewayArgs;
 use crate::app::config::{self, Sources};
 use crate::upstream::gateway::Gateway;
 
 /// How long a health check may take.
 const HEALTH_LIMIT: Duration = Duration::from_secs(3);
 
-/// The gateway at `--url`, else at `TIDINGS_URL`, else where `serve` would listen.
-pub(super) fn of(url: Option<&str>) -> anyhow::Result<Gateway> {
+/// The gateway at `--url`, else at `TIDINGS_URL`, else where `serve` would listen; with the token of
+/// `--token`, else of `TIDINGS_TOKEN`.
+pub(super) fn of(args: &GatewayArgs) -> anyhow::Result<Gateway> {
     // Whether the server may listen there is its own question, not that of a client.
     let sources = Sources {
         insecure: true,
         ..Sources::of_process()
     };
-    let url = match url.map(str::to_owned).or_else(|| sources.url()) {
+    let url = match args.url.clone().or_else(|| sources.url()) {
         Some(url) => url,
         None => reachable(config::load(&sources)?.config.wire.listen),
     };
-    Ok(Gateway::new(&url)?)
+    let token = args.token.clone().or_else(|| sources.token());
+    Ok(Gateway::new(&url)?.with_token(token))
 }
 
 /// The address under which a listener on this machine is reached.

@@ -16,7 +16,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::app::cli::{Cli, Command};
 use crate::app::config::{self, Loaded, Problems, Sources};
 use crate::app::screen::say;
-use crate::app::{bench, client, demo, publish, serve, telemetry, verify, watch};
+use crate::app::{bench, client, demo, publish, serve, telemetry, token, verify, watch};
 use crate::upstream::gateway;
 
 /// It did not work out.
@@ -84,17 +84,18 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         }
         Command::Verify(args) => block_on(verify::run(&args)),
         Command::Publish(args) => {
-            let gateway = client::of(args.gateway.url.as_deref())?;
+            let gateway = client::of(&args.gateway)?;
             block_on(publish::run(&gateway, &args))
         }
         Command::Watch(args) => {
-            let gateway = client::of(args.gateway.url.as_deref())?;
+            let gateway = client::of(&args.gateway)?;
             block_on(watch::run(&gateway, &args))
         }
         Command::Healthcheck(args) => {
-            let gateway = client::of(args.url.as_deref())?;
+            let gateway = client::of(&args)?;
             block_on(client::health(&gateway))
         }
+        Command::Token(args) => token::run(args.kind),
         Command::CheckConfig(settings) => {
             load(&settings.sources())?;
             say("the configuration is fine")

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
+use crate::app::keys;
 use crate::auth::{self, Auth, Origins};
 use crate::connection::Door;
 use crate::drain::Drain;
@@ -56,10 +57,7 @@ impl Gateway {
         store.metrics().register(&mut registry);
         let hub_metrics = hub::Metrics::register(&mut registry);
         let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
-        let door = door(config, &hub, &mut registry)?;
-        if door.auth().needs_credential() || door.auth().keys().is_some() {
-            door.follow_revocations(&drain)?;
-        }
+        let door = door(config, &hub, (&drain, &mut registry)).await?;
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
         let listener_metrics = wire::Metrics::register(&mut registry);
         let connections = connection::Metrics::register(&mut registry);
@@ -68,12 +66,8 @@ impl Gateway {
             outboxes,
             drain: drain.clone(),
         };
-        let socketio = SocketIo::new(
-            config.face.socketio.clone(),
-            door.clone(),
-            floor,
-            &connections,
-        );
+        let face = config.face.socketio.clone();
+        let socketio = SocketIo::new(face, door.clone(), floor, &connections);
         bridge(config, (&hub, &drain), &socketio, &mut registry);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
@@ -169,12 +163,22 @@ impl Gateway {
     }
 }
 
-/// The door before a hub, with who may enter and how much they may take.
-fn door(config: &Config, hub: &Hub, registry: &mut Registry) -> anyhow::Result<Door> {
+/// The door before a hub, with who may enter and how much they may take. Its keys and revocations
+/// are kept up to date until the drain.
+async fn door(
+    config: &Config,
+    hub: &Hub,
+    (drain, registry): (&Drain, &mut Registry),
+) -> anyhow::Result<Door> {
     let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
     let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
     let origins = Origins::new(&config.face.http.cors_origins)?;
-    Ok(Door::new(auth, limits, origins, hub.clone()))
+    let door = Door::new(auth, limits, origins, hub.clone());
+    keys::keep(config, door.auth(), drain).await?;
+    if door.auth().needs_credential() || door.auth().keys().is_some() {
+        door.follow_revocations(drain)?;
+    }
+    Ok(door)
 }
 
 /// The plain WebSocket face.

@@ -116,9 +116,11 @@ impl Auth {
         self.0.expiring_notice
     }
 
-    /// Seconds by which clocks may differ.
-    pub fn leeway(&self) -> i64 {
-        self.0.verifier.as_ref().map_or(0, Verifier::leeway)
+    /// Seconds for which somebody may stay after their token has ended: fewer than clocks may
+    /// differ, so that all are gone within that time.
+    pub fn grace(&self) -> i64 {
+        let leeway = self.0.verifier.as_ref().map_or(0, Verifier::leeway);
+        leeway * 3 / 5
     }
 
     /// Somebody who did not have to say who they are.
@@ -143,7 +145,9 @@ impl Auth {
     pub fn install_api_keys(&self, more: Vec<ApiKey>) -> Result<(), ApiKeyError> {
         let mut keys = self.0.configured_keys.clone();
         keys.extend(more);
-        self.0.api_keys.install(&keys)
+        self.0.api_keys.install(&keys)?;
+        self.0.revocations.tell();
+        Ok(())
     }
 
     /// Who shows these credentials. Where nobody has to show who they are, nothing is looked at.
@@ -171,12 +175,12 @@ impl Auth {
         self.count(self.by_token(token).await)
     }
 
-    /// Whether a principal is still let in.
+    /// Whether somebody who was let in may stay.
     ///
     /// # Errors
     /// When its token has ended or was taken back.
     pub fn check(&self, principal: &Principal) -> Result<(), Refusal> {
-        if principal.has_expired(now(), self.leeway()) {
+        if principal.has_expired(now(), self.grace()) {
             return Err(TokenError::Expired.into());
         }
         if let Subject::Key(id) = &principal.subject
@@ -212,9 +216,11 @@ impl Auth {
         if verified == Err(TokenError::KeyUnknown) && verifier.keys.hope(KEYS_WAIT_MAX).await {
             verified = verifier.verify(token, now());
         }
-        let principal = Arc::new(verified?);
-        self.check(&principal)?;
-        Ok(principal)
+        let principal = verified?;
+        if self.0.revocations.concern(&principal) {
+            return Err(Refusal::Revoked);
+        }
+        Ok(Arc::new(principal))
     }
 
     fn count(&self, admitted: Result<Arc<Principal>, Refusal>) -> Result<Arc<Principal>, Refusal> {

@@ -120,6 +120,11 @@ impl Revocations {
             },
         );
         drop(held);
+        self.tell();
+    }
+
+    /// Asks everybody to look again whether they may stay.
+    pub(super) fn tell(&self) {
         self.count.send_modify(|count| *count += 1);
     }
 

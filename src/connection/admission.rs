@@ -124,7 +124,7 @@ impl Admission {
             let notice = i64::try_from(auth.expiring_notice().as_millis()).unwrap_or(i64::MAX);
             let warns_at = ends.saturating_mul(1000).saturating_sub(notice);
             let next = if told_of == Some(ends) {
-                ends.saturating_add(auth.leeway()).saturating_mul(1000)
+                ends.saturating_add(auth.grace()).saturating_mul(1000)
             } else if now >= warns_at {
                 self.lock().told_of = Some(ends);
                 return Notice::Expiring(ends);

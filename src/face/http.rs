@@ -22,6 +22,7 @@ mod operations;
 mod publish;
 mod refusal;
 pub(crate) mod refused;
+mod revocations;
 mod stream;
 mod topics;
 mod wizard;
@@ -168,6 +169,7 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
             get(wizard::clarifications),
         ),
         ("/api/wizard/clarifications/respond", post(wizard::respond)),
+        ("/v1/admin/revocations", post(revocations::create)),
         ("/healthz", get(operations::alive)),
         ("/readyz", get(operations::ready)),
         ("/health", get(operations::health)),

@@ -21,6 +21,7 @@ pub use self::sse::{Parser, SseEvent};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
 pub struct Gateway {
     http: reqwest::Client,
     base: Url,
+    token: Option<HeaderValue>,
 }
 
 impl Gateway {
@@ -71,7 +73,22 @@ impl Gateway {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|source| Error::Client { source })?;
-        Ok(Self { http, base })
+        Ok(Self {
+            http,
+            base,
+            token: None,
+        })
+    }
+
+    /// The same, showing a token or an API key. What cannot be a header is not shown.
+    #[must_use]
+    pub fn with_token(mut self, token: Option<String>) -> Self {
+        self.token = token.and_then(|token| {
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        self
     }
 
     /// The address.
@@ -241,7 +258,11 @@ impl Gateway {
 
     /// A request without a limit on the time of its body.
     fn open(&self, method: Method, path: &[&str]) -> RequestBuilder {
-        self.http.request(method, self.url(path))
+        let request = self.http.request(method, self.url(path));
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, token.clone()),
+            None => request,
+        }
     }
 
     fn url(&self, path: &[&str]) -> Url {

@@ -13,7 +13,6 @@ import { page } from "./configuration.mjs";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const run = promisify(execFile);
 const read = (name) => readFileSync(path.join(ROOT, name), "utf8");
-const pages = ["README.md", "ARCHITECTURE.md", ...readdirSync(path.join(ROOT, "docs")).map((name) => `docs/${name}`)];
 
 /** Every file below a folder that has this ending. */
 function files(folder, ending) {
@@ -21,6 +20,8 @@ function files(folder, ending) {
     .filter((name) => name.endsWith(ending))
     .map((name) => path.join(folder, name));
 }
+
+const pages = ["README.md", "ARCHITECTURE.md", ...files("docs", ".md")];
 
 test("the reference of the configuration is up to date", () => {
   const is = read("docs/configuration.md");
@@ -49,7 +50,7 @@ test("every metric and setting that is named exists", () => {
     for (const [metric] of text.matchAll(/\btidings_[a-z_]+/g)) {
       if (!metrics.has(metric) && !metrics.has(metric.replace(/_total$/, ""))) unknown.push(`${name}: ${metric}`);
     }
-    for (const [key] of text.matchAll(/\b(?:log|auth|wire|store|hub|face|drain)(?:\.[a-z0-9_]+)+\b/g)) {
+    for (const [key] of text.matchAll(/\b(?:log|auth|wire|limit|store|hub|face|upstream|drain|producer(?=\.scan))(?:\.[a-z0-9_]+)+\b/g)) {
       if (!key.endsWith(".md") && !settings.has(key) && !sections.includes(key)) unknown.push(`${name}: ${key}`);
     }
   }

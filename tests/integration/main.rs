@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod admission;
 mod command_line;
+mod dependencies;
 mod durable;
 mod http;
 mod layers;

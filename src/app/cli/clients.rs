@@ -8,6 +8,9 @@ pub struct GatewayArgs {
     /// Address of the gateway [env: `TIDINGS_URL`] [default: where `serve` would listen]
     #[arg(long)]
     pub url: Option<String>,
+    /// Token or API key to show [env: `TIDINGS_TOKEN`]; better not on a command line
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
 }
 
 /// Arguments of `publish`.

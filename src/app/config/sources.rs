@@ -37,6 +37,12 @@ impl Sources {
             .map(|url| url.to_string_lossy().into_owned())
     }
 
+    /// What client commands show, if the environment has it.
+    pub fn token(&self) -> Option<String> {
+        self.variable("TIDINGS_TOKEN")
+            .map(|token| token.to_string_lossy().into_owned())
+    }
+
     fn variable(&self, name: &str) -> Option<&OsStr> {
         let found = self.environment.iter().find(|(key, _)| key == name);
         found

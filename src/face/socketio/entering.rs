@@ -108,7 +108,7 @@ pub(crate) fn watch(
             match notice {
                 Notice::Expiring(at) => tell_expiring(&socket, at),
                 Notice::Ended(reason) => {
-                    put_out(socket, &link, reason, &left).await;
+                    put_out(socket, link, reason).await;
                     return;
                 }
             }
@@ -123,12 +123,7 @@ fn tell_expiring(socket: &SocketRef, at: i64) {
 }
 
 /// Puts a client out: with the reason, with Socket.IO's own farewell, and if need be by its socket.
-async fn put_out(
-    socket: SocketRef,
-    link: &Arc<Link>,
-    reason: CloseReason,
-    left: &CancellationToken,
-) {
+async fn put_out(socket: SocketRef, link: Arc<Link>, reason: CloseReason) {
     let problem = Problem::new(reason.as_str(), told(reason).to_owned());
     if socket.ns() == "/" {
         link.answer(messages::error(&Value::Null, &problem, link.dialect));
@@ -137,8 +132,12 @@ async fn put_out(
     }
     link.lock().close_reason.get_or_insert(reason);
     let _ = socket.disconnect();
-    let _ = tokio::time::timeout(LEAVE_MAX, left.cancelled()).await;
-    link.close(reason);
+    // What was said is still on its way through the engine.
+    let link = Arc::downgrade(&link);
+    tokio::time::sleep(LEAVE_MAX).await;
+    if let Some(link) = link.upgrade() {
+        link.close(reason);
+    }
 }
 
 const fn told(reason: CloseReason) -> &'static str {

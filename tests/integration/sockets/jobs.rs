@@ -504,3 +504,49 @@ async fn ten_thousand_subscriptions_are_refused_beyond_the_bound() {
     assert_eq!(client.next().await["status"], "completed");
     running.gateway.drain().await;
 }
+
+#[tokio::test]
+async fn jobs_survive_a_restart_though_the_log_has_dropped_their_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = format!("store.data_dir={}", dir.path().display());
+    let settings = [
+        data_dir.as_str(),
+        "auth.revocations_max=8",
+        "store.log_events_max=64",
+    ];
+    let running = Running::start(&settings).await;
+    let body = json!({"id": "abc", "name": "n", "type": "t", "metadata": {"owner": "o"}});
+    running.post("/v1/jobs", &body).await;
+    running.post("/v1/jobs/abc/failed", &json!({})).await;
+    running.post("/v1/jobs/abc/retry", &json!({})).await;
+    running
+        .post("/v1/jobs/abc/started", &json!({"lease": "8s"}))
+        .await;
+    let data = json!({"progress": 40, "message": "m", "metadata": {"stage": 1}});
+    running.post("/v1/jobs/abc/progress", &data).await;
+    let batch: Vec<Value> = (0..400)
+        .map(|_| json!({"topic": "job:abc", "name": "file_completed", "data": {}}))
+        .collect();
+    let (status, receipts) = running.post("/v1/events", &Value::Array(batch)).await;
+    assert_eq!(
+        (status, receipts[399]["seq"].is_u64()),
+        (200, true),
+        "{receipts}"
+    );
+    let (_, before) = running.get("/v1/jobs/abc").await;
+    running.gateway.drain().await;
+
+    let running = Running::start(&settings).await;
+    let (status, after) = running.get("/v1/jobs/abc").await;
+    assert_eq!((status, &after), (200, &before));
+    assert_eq!(
+        (&after["attempt"], &after["name"]),
+        (&json!(2), &json!("n"))
+    );
+    assert_eq!(after["metadata"], json!({"owner": "o", "stage": 1}));
+    let late = json!({"attempt": 1});
+    assert_eq!(running.post("/v1/jobs/abc/progress", &late).await.0, 409);
+    let lost = until(&running, "abc", "failed").await;
+    assert_eq!(lost["metadata"]["error"], "worker_lost");
+    running.gateway.drain().await;
+}

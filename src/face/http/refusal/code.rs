@@ -40,6 +40,7 @@ pub(crate) enum Code {
     AnswerInvalid,
     CloudEventInvalid,
     LimitReached,
+    RevocationsFull,
     Internal,
     Draining,
     TopicsFull,
@@ -87,6 +88,7 @@ impl Code {
             Self::AnswerInvalid => "answer_invalid",
             Self::CloudEventInvalid => "cloud_event_invalid",
             Self::LimitReached => "limit_reached",
+            Self::RevocationsFull => "revocations_full",
             Self::Internal => "internal",
             Self::Draining => "draining",
             Self::TopicsFull => "topics_full",
@@ -134,6 +136,7 @@ impl Code {
             Self::AnswerInvalid => "The answer is not allowed",
             Self::CloudEventInvalid => "This is no CloudEvent 1.0",
             Self::LimitReached => "A limit is reached",
+            Self::RevocationsFull => "There are too many revocations",
             Self::Internal => "Something went wrong in the gateway",
             Self::Draining => "The gateway is shutting down",
             Self::TopicsFull => "There are too many topics",
@@ -182,7 +185,7 @@ impl Code {
             Self::Draining | Self::TopicsFull | Self::TopicFull | Self::StoreAway => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::StoreFull | Self::RevocationsFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
 

@@ -20,7 +20,7 @@ export function SessionPage({ initial }: { initial: string }) {
       <section aria-label="Progress">
         <progress value={percent} max={100} aria-label="Progress" />
         <p>
-          <strong>{percent} %</strong> <span data-status={status}>{status}</span> {progress?.message}
+          <strong>{percent} %</strong> <span data-status={status}>{status}</span> {status === "working" && progress?.message}
         </p>
         {error && <p role="alert">{error}</p>}
       </section>

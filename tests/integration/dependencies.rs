@@ -1,0 +1,61 @@
+//! What is in the tree of dependencies: no source but the registry, no licence that is not allowed,
+//! no crate that is banned. `cargo deny` says more where it is installed.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn metadata() -> Value {
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The rules, as `cargo deny` reads them.
+fn rules() -> toml::Table {
+    include_str!("../../deny.toml").parse().unwrap()
+}
+
+fn is_allowed(licence: &str, allowed: &[&str]) -> bool {
+    let licence = licence.replace('/', " OR ").replace(['(', ')'], " ");
+    let one = |part: &str| allowed.contains(&part.trim());
+    licence
+        .split(" OR ")
+        .any(|choice| choice.split(" AND ").all(one))
+}
+
+#[test]
+fn every_dependency_is_of_the_registry_allowed_and_not_banned() {
+    let (metadata, rules) = (metadata(), rules());
+    let allowed = rules["licenses"]["allow"].as_array().unwrap();
+    let allowed: Vec<&str> = allowed.iter().map(|one| one.as_str().unwrap()).collect();
+    let banned = rules["bans"]["deny"].as_array().unwrap();
+    let banned: Vec<&str> = banned
+        .iter()
+        .map(|one| one["crate"].as_str().unwrap())
+        .filter(|one| !one.contains(':'))
+        .collect();
+    let mut wrong = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let Some(source) = package["source"].as_str() else {
+            continue;
+        };
+        if !source.starts_with("registry+") {
+            wrong.push(format!("{name} comes from {source}"));
+        }
+        let licence = package["license"].as_str().unwrap_or("none");
+        if !is_allowed(licence, &allowed) {
+            wrong.push(format!("{name} is under {licence}"));
+        }
+        if banned.contains(&name) {
+            wrong.push(format!("{name} is banned"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
