@@ -38,6 +38,16 @@ fn meant(rooms: &[String], is_recorded: bool) -> Vec<String> {
     meant
 }
 
+/// Takes the topics that rooms mean from a socket.
+fn take_away(socket: &SocketRef, rooms: &[String]) {
+    for topic in rooms.iter().filter_map(|r| TopicName::of_session(r).ok()) {
+        if let Ok(link) = link_of(socket) {
+            subscribing::take_away(&link, &topic);
+        }
+        socket.leave(topic.to_string());
+    }
+}
+
 impl SocketIo {
     /// Does what an emitter wants, as far as it concerns sockets of this node.
     pub async fn act(&self, action: Action) {
@@ -70,9 +80,8 @@ impl SocketIo {
                     let _ = within(aim).join(joined(rooms)).await;
                 }
                 Action::Leave { rooms, aim } => {
-                    let topics = rooms.iter().filter_map(|r| TopicName::of_session(r).ok());
-                    for topic in topics {
-                        take_out(within(aim).sockets(), &topic);
+                    for socket in within(aim).sockets() {
+                        take_away(&socket, rooms);
                     }
                     let _ = within(aim).leave(joined(rooms)).await;
                 }
@@ -81,15 +90,5 @@ impl SocketIo {
                 }
             }
         }
-    }
-}
-
-/// Ends the subscriptions of these sockets to a topic.
-fn take_out(sockets: impl IntoIterator<Item = SocketRef>, topic: &TopicName) {
-    for socket in sockets {
-        if let Ok(link) = link_of(&socket) {
-            subscribing::take_away(&link, topic);
-        }
-        socket.leave(topic.to_string());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Numbers, text, bytes, lists, dicts and tuples of protocols 2 to 5 are read; whatever names or calls
 //! anything (`GLOBAL`, `REDUCE`, `BUILD`, ...) is refused, and so is what is too deep, too large or
-//! grows by sharing. Nothing is ever run. See `CPython`'s `pickletools` for the opcodes.
+//! grows by sharing. Nothing is ever run. The opcodes are those of Python's `pickletools`.
 
 use rmpv::Value;
 
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn numbers_of_all_sizes_are_read() {
-        let pickle = b"\x80\x04}(\x8c\x01aJ\xff\xff\xff\xff\x8c\x01b\x8a\x05\x00\x10\xa5\xd4\xe8\x8c\x01cG@\x04\x00\x00\x00\x00\x00\x00\x8c\x01dN\x8c\x01e\x88u.";
+        let pickle = b"\x80\x04}(\x8c\x01aJ\xff\xff\xff\xff\x8c\x01b\x8a\x06\x00\x10\xa5\xd4\xe8\x00\x8c\x01cG@\x04\x00\x00\x00\x00\x00\x00\x8c\x01dN\x8c\x01e\x88u.";
         let pickled = read(pickle).unwrap();
         let member =
             |name| crate::producer::bridges::action::member(pickled.value(), name).unwrap();
