@@ -77,9 +77,10 @@ async fn join_main(
     // From here on nothing is waited for: the connection has all of it, or none.
     let generation = link.join();
     link.lock().admission = Some(Arc::clone(&admission));
-    let resumed = recovered.and_then(|(session, kept)| {
-        let joining = subscribing::rejoin(&link, desk, kept, generation)?;
-        Some((session, joining))
+    let resumed = recovered.and_then(|regained| {
+        let joining = subscribing::rejoin(&link, desk, regained.kept, generation)?;
+        drop(regained.prepared);
+        Some((regained.session, joining))
     });
     let (session, joining) = match resumed {
         Some((session, joining)) => (Some(session), joining),

@@ -23,7 +23,7 @@ use crate::connection::{Admission, CloseReason, ConnectionId, Metrics, Outcome};
 use crate::drain::Drain;
 use crate::face::socketio::config;
 use crate::face::socketio::link::{Link, Parting, WeakLink};
-use crate::hub::{From, Hub};
+use crate::hub::{From, Hub, Prepared};
 use crate::store;
 use crate::topic::{Cursor, TopicName};
 
@@ -38,6 +38,15 @@ pub(crate) struct Claim {
     pub(crate) offset: Option<Offset>,
     /// Whether it wants offsets at all, if it says so.
     pub(crate) wants: Option<bool>,
+}
+
+/// What a client that comes back goes on with.
+pub(crate) struct Regained {
+    pub(crate) session: Arc<Session>,
+    /// Its subscriptions, and from where each goes on.
+    pub(crate) kept: Vec<(Kept, From)>,
+    /// To be held until the subscriptions have their seats.
+    pub(crate) prepared: Option<Prepared>,
 }
 
 /// The sessions that can be recovered. Cheap to clone.
@@ -415,7 +424,7 @@ impl Recovery {
         &self,
         claim: &Claim,
         admission: &Admission,
-    ) -> Option<(Arc<Session>, Vec<(Kept, From)>)> {
+    ) -> Option<Regained> {
         let pid = claim.pid.as_deref()?;
         let by = admission.principal().name();
         let Some(session) = self.claim(pid, by.as_deref()).await else {
@@ -429,7 +438,7 @@ impl Recovery {
             .map(|(kept, from)| (kept.topic.clone(), from.cursor().cloned()))
             .collect();
         // What cannot be followed now is told by a gap, if it comes to that.
-        let _prepared = self.0.hub.prepare(&topics).await;
+        let prepared = self.0.hub.prepare(&topics).await.ok();
         let may_have = |kept: &Kept| admission.may(Action::Subscribe, &kept.topic);
         let held = resumed.filter(|kept| {
             let mut kept = kept.iter();
@@ -441,7 +450,11 @@ impl Recovery {
             return None;
         };
         self.0.metrics.recovery(Outcome::Recovered);
-        Some((session, held))
+        Some(Regained {
+            session,
+            kept: held,
+            prepared,
+        })
     }
 
     /// Whether the log still has everything from there.

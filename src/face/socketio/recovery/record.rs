@@ -120,6 +120,8 @@ impl Record {
                 }),
             };
             let from = match (told, &kept.base) {
+                // Of an empty topic the epoch was none to rely on: it gets one with its first event.
+                (Some(told), Base::At(base)) if base.seq == Seq::ZERO => From::Since(told),
                 // An offset from before the session, or from before a gap, tells nothing.
                 (Some(told), Base::At(base)) if told.epoch == base.epoch => {
                     From::Since(if told.seq > base.seq {
@@ -237,6 +239,8 @@ mod tests {
     fn of_an_empty_topic_all_is_news() {
         let record = record(&[Base::At(cursor("e:0"))]);
         assert_eq!(resumed(&record, ""), Some(vec![From::Oldest]));
+        let told = Some(vec![From::Since(cursor("f:3"))]);
+        assert_eq!(resumed(&record, "session:0:f:3"), told);
         let offset = "session:7:e:7;abcdef;0.0";
         assert_eq!(resumed(&record, offset), Some(vec![From::Oldest]));
     }
