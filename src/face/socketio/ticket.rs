@@ -98,8 +98,10 @@ impl Ticket {
         if self.origin.is_some() && origin.is_some() && origin != self.origin {
             return Fit::Foreign;
         }
-        let is_browser = self.origin.is_some() || origin.is_some();
         let agent = print_of(headers, USER_AGENT);
+        // Every browser names itself. Python's synchronous client gives the server as its origin
+        // when it switches, and does not say what it is.
+        let is_browser = self.origin.is_some() || (origin.is_some() && agent.is_some());
         let may_lack_agent = is_switch && !is_browser && agent.is_none();
         if agent != self.agent && !may_lack_agent {
             return Fit::Foreign;
