@@ -1,9 +1,9 @@
 //! The plain WebSocket face: applications that speak JSON over a bare WebSocket.
 //!
-//! Each application has a [`dialect`]: one file with a state machine, one line in [`TABLE`]. The
-//! [`driver`] does the I/O for all of them. To add a dialect: write the file, add the line, and
+//! Each application has a `dialect`: one file with a state machine, one line in `TABLE`. The
+//! `driver` does the I/O for all of them. To add a dialect: write the file, add the line, and
 //! describe it in `docs/protocols/` and the AsyncAPI document; what it needs that takes its time
-//! (the store of an application, say) is a variant of [`asks::Ask`].
+//! (the store of an application, say) is a variant of `asks::Ask`.
 
 #[allow(dead_code, reason = "for dialects that join")]
 mod asks;
