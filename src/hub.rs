@@ -11,10 +11,12 @@ mod clarification;
 mod config;
 mod fanout;
 mod feed;
+mod follow;
 mod jobs;
 mod lane;
 mod metrics;
 mod news;
+mod remote;
 mod seats;
 mod settle;
 mod topic;
@@ -33,15 +35,16 @@ pub use self::clarification::{Answer, AnswerError, WaitError};
 pub use self::config::Config;
 pub use self::fanout::{Description, Subscriber};
 pub use self::feed::{Feed, FeedItem, Reader};
+pub use self::follow::Prepared;
 pub use self::jobs::{JobError, JobPage};
 pub use self::lane::Lane;
 pub use self::metrics::Metrics;
 pub use self::news::News;
-pub use self::topic::{History, Read, Snapshot, Summary, Topic};
+pub use self::topic::{History, Read, Snapshot, Topic};
 
 use crate::drain::Drain;
 use crate::store::{self, Forget, Job, Resumes, Room, Store};
-use crate::topic::{Epoch, Kind, Status, TopicName};
+use crate::topic::{Cursor, Epoch, Kind, Status, TopicName};
 
 /// How many locks the map of topics is spread over.
 const SHARDS: usize = 16;
@@ -72,11 +75,27 @@ struct Found {
 }
 
 /// One page of topics.
+#[derive(Default)]
 pub struct TopicPage {
     /// The topics, in the order of their names.
-    pub topics: Vec<Arc<Topic>>,
+    pub topics: Vec<TopicLine>,
     /// Whether more follow after the last.
     pub more: bool,
+}
+
+/// A topic in a page.
+#[derive(Debug, Clone)]
+pub struct TopicLine {
+    /// Its name.
+    pub topic: TopicName,
+    /// The newest event.
+    pub cursor: Cursor,
+    /// How far the story has come.
+    pub status: Status,
+    /// How many subscribers it has on this node.
+    pub subscribers: usize,
+    /// When the newest event came, or the topic was made; ISO 8601.
+    pub updated_at: String,
 }
 
 /// Which topics a page is to hold.
@@ -128,6 +147,7 @@ impl Hub {
                 .drain
                 .spawn(async move { timers.wait_for_expiries(asked).await });
         }
+        hub.start_following();
         let sweeper = hub.clone();
         hub.0
             .drain
@@ -163,22 +183,42 @@ impl Hub {
             .expect("no holder of a shard panics");
         let topic = shard.entry(name.clone()).or_insert_with(|| {
             metrics.topics.inc();
+            let redis = self.0.store.redis();
+            if let Some(redis) = redis {
+                redis.follow(name);
+            }
             Arc::new(Topic::new(
                 name.clone(),
                 &self.0.config,
                 self.0.store.log(name),
+                redis.is_some(),
             ))
         });
         Ok(Arc::clone(topic))
     }
 
-    /// A page of up to `limit` topics that hold events or have subscribers, of those that
-    /// `is_shown` says may be seen.
-    pub fn topics(
+    /// A page of up to `limit` topics that hold events, or have subscribers on this node, of those
+    /// that `is_shown` says may be seen, by name and owner.
+    ///
+    /// # Errors
+    /// While the store is away.
+    pub async fn topics(
         &self,
         filter: &TopicFilter,
         limit: usize,
-        is_shown: impl Fn(&Topic) -> bool,
+        is_shown: impl Fn(&TopicName, Option<&str>) -> bool,
+    ) -> Result<TopicPage, store::Error> {
+        match self.0.store.redis() {
+            Some(redis) => self.topics_in(redis, filter, limit, is_shown).await,
+            None => Ok(self.topics_here(filter, limit, is_shown)),
+        }
+    }
+
+    fn topics_here(
+        &self,
+        filter: &TopicFilter,
+        limit: usize,
+        is_shown: impl Fn(&TopicName, Option<&str>) -> bool,
     ) -> TopicPage {
         let wanted = |topic: &Topic| {
             let name = topic.name();
@@ -198,10 +238,13 @@ impl Hub {
             topics.extend(shard.values().filter(|topic| wanted(topic)).cloned());
         }
         topics.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-        let shown = topics.into_iter().filter(|topic| is_shown(topic));
-        let mut topics: Vec<_> = shown.take(limit.saturating_add(1)).collect();
+        let shown = topics
+            .into_iter()
+            .filter(|topic| is_shown(topic.name(), topic.owner().as_deref()));
+        let mut topics: Vec<Arc<Topic>> = shown.take(limit.saturating_add(1)).collect();
         let more = topics.len() > limit;
         topics.truncate(limit);
+        let topics = topics.iter().map(|topic| topic.line()).collect();
         TopicPage { topics, more }
     }
 
@@ -211,6 +254,9 @@ impl Hub {
     /// # Errors
     /// When the store could not forget them: they may be back after a restart.
     pub async fn delete(&self, name: &TopicName) -> Result<bool, store::Error> {
+        if let Some(redis) = self.0.store.redis() {
+            return redis.reset(name, &store::new_epoch()).await;
+        }
         let Some(topic) = self.topic(name) else {
             return Ok(false);
         };
@@ -255,7 +301,7 @@ impl Hub {
             let has_asked = stored.has_asked;
             let may_be_leased = name.kind() == Kind::Job && stored.status == Status::Active;
             let log = self.0.store.found(&name, stored);
-            let topic = Arc::new(Topic::new(name.clone(), &self.0.config, log));
+            let topic = Arc::new(Topic::new(name.clone(), &self.0.config, log, false));
             if has_asked {
                 asked.push(Arc::clone(&topic));
             }
@@ -327,6 +373,9 @@ impl Hub {
         {
             shard.remove(topic.name());
             self.0.metrics.topics.dec();
+            if let Some(redis) = self.0.store.redis() {
+                redis.unfollow(topic.name());
+            }
         }
     }
 

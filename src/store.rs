@@ -11,24 +11,32 @@ pub mod documents;
 mod memory;
 mod metrics;
 mod receipts;
+mod record;
+mod redis;
 mod resumes;
 mod sqlite;
 
 pub use self::condition::Condition;
-pub use self::config::{Config, Durability, Sqlite as SqliteConfig};
+pub use self::config::{Chosen, Config, Durability, Sqlite as SqliteConfig};
 pub use self::memory::MemoryLog;
 pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
+pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
+pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Sign, Write};
+pub use self::redis::{Heard, Intake, Lease};
 pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
 pub use self::sqlite::{Damaged, SqliteLog};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use self::config::Opening;
 use uuid::Uuid;
 
 use self::sqlite::Sqlite;
+use crate::drain::Drain;
 use crate::topic::{Epoch, Event, Seq, TopicName};
 
 /// Why the store refused an event.
@@ -46,6 +54,12 @@ pub enum Error {
     /// The file could not be written.
     #[error("the store cannot write: {0}; try again in a moment")]
     Unavailable(Arc<str>),
+    /// Redis cannot be reached, or did not answer in time.
+    #[error("the store is away: redis cannot be reached; try again in a moment")]
+    Away,
+    /// Too much is asked of Redis at once.
+    #[error("the store has too much to do (`store.redis.commands_max`): try again in a moment")]
+    Busy,
     /// An event of the topic that came just before was refused.
     #[error("an event just before this one was refused by the store: publish this one again")]
     Overtaken,
@@ -73,6 +87,17 @@ pub enum OpenError {
         /// The newest that is known here.
         known: i64,
     },
+    /// What is configured of Redis cannot be used.
+    #[error("{0}")]
+    Redis(String),
+    /// The config asks for a store and does not say where it is.
+    #[error("`store.kind` is `{kind}`: set `{key}`")]
+    Nowhere {
+        /// The store.
+        kind: &'static str,
+        /// The key that is missing.
+        key: &'static str,
+    },
     /// The directory or the file cannot be used.
     #[error("the data directory `{path}` cannot be used: {why}")]
     Unusable {
@@ -93,29 +118,34 @@ struct Shared {
     bytes: Arc<AtomicUsize>,
     receipts: Receipts,
     sqlite: Option<Sqlite>,
+    redis: Option<Redis>,
     metrics: Metrics,
     promise: String,
 }
 
 impl Store {
-    /// Opens the store that the config names: SQLite with a data directory, memory without.
+    /// Opens the store that the config names.
     ///
     /// # Errors
     /// [`OpenError`].
     pub fn open(config: Config) -> Result<Self, OpenError> {
         let metrics = Metrics::default();
         metrics.is_writable.set(1);
-        let sqlite = match &config.data_dir {
-            Some(dir) => Some(Sqlite::open(dir, &config, &metrics)?),
-            None => None,
-        };
-        let promise = match &sqlite {
-            None => "memory; data is lost on exit".to_owned(),
-            Some(sqlite) => format!(
+        let chosen = config.chosen()?;
+        let (mut sqlite, mut redis) = (None, None);
+        match chosen {
+            Opening::Memory => {}
+            Opening::Sqlite(dir) => sqlite = Some(Sqlite::open(dir, &config, &metrics)?),
+            Opening::Redis(url) => redis = Some(Redis::open(&config, url)?),
+        }
+        let promise = match (&sqlite, &redis) {
+            (Some(sqlite), _) => format!(
                 "sqlite at {}; acknowledged after {}",
                 sqlite.dir().display(),
                 config.sqlite.durability.told()
             ),
+            (_, Some(redis)) => redis.promise(),
+            (None, None) => "memory; data is lost on exit".to_owned(),
         };
         let receipts = Receipts::new(config.receipts_max, config.receipt_age_max);
         Ok(Self(Arc::new(Shared {
@@ -123,6 +153,7 @@ impl Store {
             bytes: Arc::default(),
             receipts,
             sqlite,
+            redis,
             metrics,
             promise,
         })))
@@ -135,7 +166,32 @@ impl Store {
 
     /// Whether it can be written.
     pub fn condition(&self) -> Condition {
-        self.sqlite().map(Sqlite::condition).unwrap_or_default()
+        match &self.0.redis {
+            Some(redis) => redis.condition(),
+            None => self.sqlite().map(Sqlite::condition).unwrap_or_default(),
+        }
+    }
+
+    /// What others publish in Redis on channels of these patterns, and whether this node is the one
+    /// that acts on it; nothing without Redis.
+    pub fn intake(
+        &self,
+        patterns: Vec<String>,
+        (lease_age, drain): (Duration, &Drain),
+    ) -> Option<(Intake, Lease)> {
+        let redis = self.0.redis.as_ref()?;
+        let lease = redis.lease("bridges", lease_age, drain);
+        Some((redis.intake(patterns), lease))
+    }
+
+    /// Whether other nodes, and whoever else uses Redis, work on the same topics.
+    pub fn is_shared(&self) -> bool {
+        self.0.redis.is_some()
+    }
+
+    /// Redis, if that is underneath: then the logs of this node are copies of what it watches.
+    pub(crate) fn redis(&self) -> Option<&Redis> {
+        self.0.redis.as_ref()
     }
 
     /// Sets who is told when events of a topic were lost while the process runs: the topic, and
@@ -294,6 +350,22 @@ impl Log {
         match self {
             Self::Memory(log) => log.oldest(),
             Self::Sqlite(log) => log.oldest(),
+        }
+    }
+
+    /// Takes in the next event of a copy; the oldest make room also when all are at their bound.
+    pub(crate) fn copy(&mut self, event: &Arc<Event>) {
+        if let Self::Memory(log) = self {
+            log.copy(event);
+        }
+    }
+
+    /// An empty copy that goes on after `head`.
+    #[must_use]
+    pub(crate) fn copy_from(&self, head: Seq) -> Self {
+        match self {
+            Self::Memory(log) => Self::Memory(log.copy_from(head)),
+            Self::Sqlite(log) => Self::Sqlite(log.anew()),
         }
     }
 

@@ -2,7 +2,7 @@
 # Installs what is missing and runs every test there is; the last line is `N passed, N failed[, N skipped]`.
 #
 #   ./tests/run.sh                 everything
-#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client docs browser interop
+#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client docs browser interop emitters
 #
 # Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer (3.11 for the Python package and docs). Debian packages
 # that lack are installed when this runs as root (or sudo asks for no password); otherwise it says what to install and
@@ -137,6 +137,7 @@ build() {
 
 suite_rust() {
   local code=0
+  if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; then debian redis-server redis-tools || say "   what needs Redis will fail"; fi
   if cargo nextest --version >/dev/null 2>&1; then
     logged rust 1500 cargo nextest run --locked --no-fail-fast || code=$?
     grep -E '^ +Summary ' "$logs/rust.log" | tail -n 1 >"$logs/rust.summary" || true
@@ -319,11 +320,44 @@ suite_interop() {
   { grep -E '^SKIP' "$logs/interop.log" || true; } | sed -E 's/^SKIP [^:]*: //' | sort | uniq -c | sed -E 's/^ *([0-9]+) (.*)/   skipped \1: \2/'
 }
 
+# what other people's emitters publish in Redis, with clients on the same node and on another one
+suite_emitters() {
+  if [ ! -f "$kit/run.js" ]; then skip emitters "the kit is not there (../shared/interop)"; return; fi
+  if ! node_is_good; then skip emitters "Node 20 or newer is not there"; return; fi
+  if ! command -v redis-server >/dev/null && ! debian redis-server redis-tools; then skip emitters "redis-server is not there"; return; fi
+  local copy=$cache/interop code=0 url='' port redis peer dir=$cache/redis
+  rm -rf "$copy" "$dir"
+  cp -R "$kit" "$copy"
+  chmod -R u+w "$copy"
+  mkdir -p "$dir"
+  if ! logged interop-list 60 node "$copy/run.js" --list; then
+    logged interop-setup 900 bash "$copy/setup.sh" || { explain interop-setup 30; record emitters 0 1 0; return; }
+  fi
+  port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
+  redis-server --port "$port" --bind 127.0.0.1 --save '' --dir "$dir" >"$logs/redis.log" 2>&1 &
+  redis=$!
+  REDIS_URL=redis://127.0.0.1:$port "$GATEWAY_BIN" serve --listen 127.0.0.1:0 >"$logs/emitters-peer.log" 2>&1 &
+  peer=$!
+  REDIS_URL=redis://127.0.0.1:$port "$GATEWAY_BIN" serve --listen 127.0.0.1:0 >"$logs/emitters-gateway.log" 2>&1 &
+  gateway="$! $peer $redis"
+  for _ in $(seq 200); do
+    url=$(grep -oE 'listening on http://[^ ]+' "$logs/emitters-gateway.log" | head -n 1 | cut -d' ' -f3 || true)
+    if [ -n "$url" ] && node -e 'fetch(process.argv[1] + "/readyz").then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))' "$url"; then break; fi
+    sleep 0.1
+  done
+  GATEWAY_URL=$url REDIS_URL=redis://127.0.0.1:$port ROBUST=1 logged emitters 600 node "$copy/run.js" --only producer || code=$?
+  end_children
+  wait || true
+  gateway=''
+  tallied emitters "$code" "$(count '^[0-9]+ passed' "$logs/emitters.log")" "$(count '[0-9]+ failed$' "$logs/emitters.log")" "$(count '^skipped: [0-9]+' "$logs/emitters.log")"
+  { grep -E '^FAIL' "$logs/emitters.log" || true; } | sed 's/^/   /'
+}
+
 suites=("$@")
-if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client docs browser interop); fi
+if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client docs browser interop emitters); fi
 for suite in "${suites[@]}"; do
   if ! declare -F "suite_$suite" >/dev/null; then
-    say "there is no suite \`$suite\`: rust conformance js python typescript python_client docs browser interop"
+    say "there is no suite \`$suite\`: rust conformance js python typescript python_client docs browser interop emitters"
     exit 2
   fi
 done

@@ -63,6 +63,8 @@ pub struct Config {
 pub struct Producers {
     /// Scans of directories.
     pub scan: crate::producer::scan::Config,
+    /// Other people's emitters.
+    pub bridges: crate::producer::bridges::Bridges,
     /// The machine, and the news of all jobs and documents.
     pub monitor: crate::producer::monitor::Config,
 }

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -23,6 +24,7 @@ use crate::face::ws::{Apps, Crowd, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::limit::{self, Limits};
+use crate::producer::bridges;
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
@@ -70,6 +72,7 @@ impl Gateway {
         };
         let face = config.face.socketio.clone();
         let socketio = SocketIo::new(face, door.clone(), floor, &connections);
+        bridge(config, (&hub, &drain), &socketio, &mut registry);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
         let library = librarian(config, &hub, &drain, &mut registry)?;
@@ -236,6 +239,32 @@ fn sockets(
 ) -> Ws {
     let face = (config.face.ws.clone(), &config.wire);
     Ws::new(face, door.clone(), apps, drain.clone(), connections)
+}
+
+/// Lets other people's emitters in.
+fn bridge(
+    config: &Config,
+    (hub, drain): (&Hub, &Drain),
+    socketio: &SocketIo,
+    registry: &mut Registry,
+) {
+    /// Most actions that wait for the sockets of this node.
+    const ACTIONS_MAX: usize = 1024;
+    let metrics = bridges::Metrics::register(registry);
+    let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
+    bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);
+    let (socketio, until) = (socketio.clone(), drain.clone());
+    drain.spawn(async move {
+        loop {
+            tokio::select! {
+                action = actions.recv() => match action {
+                    Some(action) => socketio.act(action).await,
+                    None => return,
+                },
+                () = until.doors_closed() => return,
+            }
+        }
+    });
 }
 
 /// A socket that listens, with a backlog for a crowd that comes back at once.

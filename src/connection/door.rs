@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, Request};
 use crate::auth::{
     self, Action, Asker, Auth, Credentials, Origins, Principal, Refusal, Role, Subject,
 };
-use crate::hub::{Hub, Topic};
+use crate::hub::Hub;
 use crate::limit::Limits;
 use crate::topic::TopicName;
 use crate::wire::Peer;
@@ -121,14 +121,15 @@ impl Door {
         auth::may(principal, action, topic, owner.as_deref())
     }
 
-    /// The same question about a topic that is at hand.
-    pub fn may_do(&self, principal: &Principal, action: Action, topic: &Topic) -> bool {
-        let owner = if owner_matters(principal) {
-            topic.owner()
-        } else {
-            None
-        };
-        auth::may(principal, action, topic.name(), owner.as_deref())
+    /// The same question about a topic whose owner is at hand.
+    pub fn may_do(
+        &self,
+        principal: &Principal,
+        action: Action,
+        (topic, owner): (&TopicName, Option<&str>),
+    ) -> bool {
+        let owner = owner.filter(|_| owner_matters(principal));
+        auth::may(principal, action, topic, owner)
     }
 }
 

@@ -109,9 +109,10 @@ impl State {
         self.0.started.elapsed()
     }
 
-    /// The topic, if it is known here.
-    fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, Refusal> {
-        self.hub().topic(name).ok_or_else(|| topics::unknown(name))
+    /// The topic, if it exists.
+    async fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, Refusal> {
+        let topic = self.hub().open(name).await?;
+        topic.ok_or_else(|| topics::unknown(name))
     }
 
     /// How many entries a page is to have.

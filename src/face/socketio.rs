@@ -16,6 +16,7 @@ mod leaving;
 mod link;
 mod messages;
 mod namespaces;
+mod operations;
 mod pacing;
 mod packets;
 mod polling;

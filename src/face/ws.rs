@@ -8,6 +8,7 @@
 #[allow(dead_code, reason = "for dialects that join")]
 mod asks;
 mod assistant;
+mod budget;
 mod config;
 mod dialect;
 mod directory_scan;

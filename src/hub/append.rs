@@ -84,6 +84,9 @@ impl Hub {
         if bytes > max {
             return Err(AppendError::TooBig { bytes, max });
         }
+        if let Some(redis) = self.0.store.redis() {
+            return self.append_to(redis, draft, idempotency).await;
+        }
         let keyed = match idempotency {
             None => None,
             Some(Idempotency(key)) => {
@@ -105,7 +108,7 @@ impl Hub {
         Ok(receipt(&event, &topic))
     }
 
-    fn replayed(&self, given: Given) -> Receipt {
+    pub(crate) fn replayed(&self, given: Given) -> Receipt {
         self.0.metrics.receipts_replayed.inc();
         let subscribers = self
             .topic(&given.topic)
@@ -219,7 +222,7 @@ fn receipt(event: &Event, topic: &Topic) -> Receipt {
     }
 }
 
-fn fingerprint(draft: &Draft) -> Fingerprint {
+pub(crate) fn fingerprint(draft: &Draft) -> Fingerprint {
     let mut digest = Sha256::new();
     let class = draft.class.map_or("", Class::as_str);
     for part in [

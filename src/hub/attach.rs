@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::hub::topic::State;
 use crate::hub::{Hub, Subscriber, TooManyTopics, Topic};
 use crate::topic::{Cursor, Event, Seq, TopicName};
 
@@ -20,6 +21,16 @@ pub enum From {
     Head,
     /// After this place.
     Since(Cursor),
+}
+
+impl From {
+    /// The place, if it is one that the subscriber names.
+    pub const fn cursor(&self) -> Option<&Cursor> {
+        match self {
+            Self::Since(cursor) => Some(cursor),
+            Self::Snapshot | Self::Oldest | Self::Head => None,
+        }
+    }
 }
 
 /// What a subscriber missed and cannot have any more.
@@ -86,40 +97,74 @@ impl Hub {
             }
             let number = state.seats.take(subscriber);
             let head = state.head();
-            let oldest = Seq(state.log.oldest().0 - 1);
-            let mut attached = Attached {
+            let Beginning {
+                cursor,
+                backlog,
+                gap,
+            } = state.beginning(from);
+            if gap.is_some() {
+                self.0.metrics.gaps.inc();
+            }
+            let attached = Attached {
                 seat: Seat {
                     hub: self.clone(),
                     topic: Arc::clone(&topic),
                     number,
                 },
                 head: head.seq,
-                cursor: head,
-                backlog: Vec::new(),
-                gap: None,
+                cursor,
+                backlog,
+                gap,
             };
-            match from {
-                From::Head => {}
-                From::Oldest => attached.cursor.seq = oldest,
-                From::Snapshot => attached.backlog = state.fold.snapshot(),
-                From::Since(cursor)
-                    if cursor.epoch == state.epoch
-                        && (oldest..=attached.head).contains(&cursor.seq) =>
-                {
-                    attached.cursor = cursor;
-                }
-                From::Since(cursor) => {
-                    self.0.metrics.gaps.inc();
-                    attached.gap = Some(Gap {
-                        from: cursor,
-                        to: attached.cursor.clone(),
-                    });
-                    attached.backlog = state.fold.snapshot();
-                }
-            }
             drop(state);
             self.0.metrics.subscriptions.inc();
             return Ok(attached);
+        }
+    }
+}
+
+/// Where a subscriber begins, and what it is told first.
+pub(crate) struct Beginning {
+    pub(crate) cursor: Cursor,
+    pub(crate) backlog: Vec<Arc<Event>>,
+    pub(crate) gap: Option<Gap>,
+}
+
+impl State {
+    /// Where a subscriber begins. In a copy that is not known yet it begins nowhere: its place is
+    /// looked at when it is known.
+    pub(crate) fn beginning(&self, from: From) -> Beginning {
+        let head = self.head();
+        let oldest = Seq(self.log.oldest().0 - 1);
+        let (mut backlog, mut gap) = (Vec::new(), None);
+        let cursor = match from {
+            From::Since(cursor) if !self.is_known() => cursor,
+            _ if !self.is_known() => head,
+            From::Head => head,
+            From::Oldest => Cursor {
+                seq: oldest,
+                ..head
+            },
+            From::Snapshot => {
+                backlog = self.fold.snapshot();
+                head
+            }
+            From::Since(cursor)
+                if cursor.epoch == self.epoch && (oldest..=head.seq).contains(&cursor.seq) =>
+            {
+                cursor
+            }
+            From::Since(from) => {
+                backlog = self.fold.snapshot();
+                let to = head.clone();
+                gap = Some(Gap { from, to });
+                head
+            }
+        };
+        Beginning {
+            cursor,
+            backlog,
+            gap,
         }
     }
 }
@@ -132,6 +177,10 @@ impl Hub {
             return cursor.seq == Seq::ZERO;
         };
         let state = topic.lock();
+        if !state.is_known() {
+            // It is told when it is known.
+            return true;
+        }
         let oldest = Seq(state.log.oldest().0 - 1);
         if cursor.seq == Seq::ZERO {
             return oldest == Seq::ZERO;
@@ -163,7 +212,7 @@ impl Drop for Seat {
         let is_unused = {
             let mut state = self.topic.peek();
             state.seats.leave(self.number);
-            state.seats.len() == 0 && state.tail == Seq::ZERO
+            state.is_unused()
         };
         self.hub.0.metrics.subscriptions.dec();
         if is_unused {

@@ -72,10 +72,10 @@ impl Held {
     }
 
     /// The topic begins anew.
-    pub(crate) fn renew(&mut self) {
+    pub(crate) fn renew(&mut self, visible: Seq) {
         *self = Self {
             is_timed: self.is_timed,
-            ..Self::new(&self.caps, Seq::ZERO, self.events_max)
+            ..Self::new(&self.caps, visible, self.events_max)
         };
     }
 

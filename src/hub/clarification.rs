@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::hub::settle::{Submitted, Work};
 use crate::hub::{Hub, Topic};
 use crate::store::{self, Room};
-use crate::topic::{Clarification, ClarificationStatus, Draft, Event, TopicName, iso8601};
+use crate::topic::{Clarification, ClarificationStatus, Draft, Event, Fold, TopicName, iso8601};
 
 /// Longest id of a question, in bytes.
 const ID_BYTES_MAX: usize = 128;
@@ -70,7 +70,7 @@ pub enum AnswerError {
 }
 
 /// Why there will be no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum WaitError {
     /// There is no such question.
     #[error("there is no such clarification")]
@@ -78,6 +78,9 @@ pub enum WaitError {
     /// Its time ran out, and it had no default.
     #[error("the clarification has expired without an answer")]
     Expired,
+    /// The store cannot be asked.
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 /// The question that a draft names.
@@ -140,6 +143,9 @@ impl Hub {
         response: Value,
         by: &str,
     ) -> Result<Answer, AnswerError> {
+        if let Some(redis) = self.0.store.redis() {
+            return self.answer_in(redis, (name, id), (response, by)).await;
+        }
         let topic = self.topic(name).ok_or(AnswerError::Unknown)?;
         let bytes = response.to_string().len();
         loop {
@@ -174,22 +180,29 @@ impl Hub {
             return Ok(None);
         }
         let question = state.fold.clarification(id).ok_or(AnswerError::Unknown)?;
-        check_open(question, jiff::Timestamp::now().as_millisecond())?;
-        check_schema(question, &given.response)?;
-        let draft = ending(question, "answered", Some(given))?;
-        let (bytes, max) = (
-            draft.payload_bytes(),
-            self.0.config.payload_bytes_max.bytes(),
-        );
-        if bytes > max {
-            return Err(AnswerError::TooBig { bytes, max });
-        }
+        let draft = self.answering(question, given)?;
         let work = Work {
             draft,
             claim: Some(id.to_owned()),
             keyed: None,
         };
         Ok(Some(self.submit(topic, state, work, room)))
+    }
+
+    /// The event that answers a question, if it may be answered so.
+    pub(crate) fn answering(
+        &self,
+        question: &Clarification,
+        given: &Answer,
+    ) -> Result<Draft, AnswerError> {
+        check_open(question, jiff::Timestamp::now().as_millisecond())?;
+        check_schema(question, &given.response)?;
+        let draft = ending(question, "answered", Some(given))?;
+        let max = self.0.config.payload_bytes_max.bytes();
+        match draft.payload_bytes() {
+            bytes if bytes > max => Err(AnswerError::TooBig { bytes, max }),
+            _ => Ok(draft),
+        }
     }
 
     /// Waits for the answer to a question, at most `wait` (bounded by `hub.answer_wait_max`).
@@ -203,6 +216,11 @@ impl Hub {
         id: &str,
         wait: Duration,
     ) -> Result<Option<Answer>, WaitError> {
+        if self.open(name).await?.is_none() {
+            return Err(WaitError::Unknown);
+        }
+        let prepared = self.prepare(&[(name.clone(), None)]).await;
+        let _followed = prepared.map_err(|_| store::Error::Busy)?;
         let topic = self.topic(name).ok_or(WaitError::Unknown)?;
         let wait = wait.min(self.0.config.answer_wait_max);
         let deadline = tokio::time::Instant::now() + wait;
@@ -210,12 +228,13 @@ impl Hub {
             let clarified = topic.clarified.notified();
             tokio::pin!(clarified);
             clarified.as_mut().enable();
-            match topic
-                .lock()
-                .fold
-                .clarification(id)
-                .map(|c| c.status.clone())
-            {
+            let (is_known, status) = {
+                let state = topic.lock();
+                let question = state.fold.clarification(id);
+                (state.is_known(), question.map(|c| c.status.clone()))
+            };
+            match status {
+                None if !is_known => {}
                 None => return Err(WaitError::Unknown),
                 Some(ClarificationStatus::Expired) => return Err(WaitError::Expired),
                 Some(ClarificationStatus::Answered { response, at, by }) => {
@@ -230,6 +249,7 @@ impl Hub {
             }
             tokio::select! {
                 () = clarified => {}
+                () = topic.moved.notified(), if !is_known => {}
                 () = tokio::time::sleep_until(deadline) => return Ok(None),
                 () = self.0.drain.begun() => return Ok(None),
             }
@@ -276,6 +296,9 @@ impl Hub {
         id: &str,
         asked_id: uuid::Uuid,
     ) -> Result<(), AnswerError> {
+        if let Some(redis) = self.0.store.redis() {
+            return self.expire_in(redis, (name, id), asked_id).await;
+        }
         let Some(topic) = self.topic(name) else {
             return Ok(());
         };
@@ -306,25 +329,11 @@ impl Hub {
         if state.claims.contains(id) {
             return Ok(Expiring::Claimed);
         }
-        let question = state.fold.clarification(id).filter(|question| {
-            question.asked.id == asked_id && question.status == ClarificationStatus::Pending
-        });
-        let Some(question) = question else {
+        let Some(question) = pending(&state.fold, id, asked_id) else {
             return Ok(Expiring::Ended);
         };
-        let answer = question.default.clone().map(|response| Answer {
-            clarification_id: id.to_owned(),
-            response,
-            answered_at: iso8601(jiff::Timestamp::now().as_millisecond()),
-            answered_by: "default".to_owned(),
-        });
-        let status = if answer.is_some() {
-            "answered"
-        } else {
-            "expired"
-        };
         let work = Work {
-            draft: ending(question, status, answer.as_ref())?,
+            draft: expiring(question)?,
             claim: Some(id.to_owned()),
             keyed: None,
         };
@@ -339,6 +348,33 @@ enum Expiring {
     Submitted(Submitted),
     /// Another event about it is on its way.
     Claimed,
+}
+
+/// The question of an event, if nobody has ended it.
+pub(crate) fn pending<'a>(
+    fold: &'a Fold,
+    id: &str,
+    asked_id: uuid::Uuid,
+) -> Option<&'a Clarification> {
+    fold.clarification(id).filter(|question| {
+        question.asked.id == asked_id && question.status == ClarificationStatus::Pending
+    })
+}
+
+/// The event that ends a question at its expiry: with its default, if it has one.
+pub(crate) fn expiring(question: &Clarification) -> Result<Draft, crate::topic::DraftError> {
+    let answer = question.default.clone().map(|response| Answer {
+        clarification_id: question.id.clone(),
+        response,
+        answered_at: iso8601(jiff::Timestamp::now().as_millisecond()),
+        answered_by: "default".to_owned(),
+    });
+    let status = if answer.is_some() {
+        "answered"
+    } else {
+        "expired"
+    };
+    ending(question, status, answer.as_ref())
 }
 
 fn check_open(question: &Clarification, now_ms: i64) -> Result<(), AnswerError> {

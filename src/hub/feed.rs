@@ -33,6 +33,8 @@ pub struct Feed {
     cursor: Cursor,
     lane: Lane,
     gap: Option<Gap>,
+    /// Where it wants to begin, while the topic is not known here yet.
+    wanted: Option<From>,
     backlog: VecDeque<Arc<Event>>,
     page: VecDeque<Arc<Entry>>,
 }
@@ -95,7 +97,8 @@ impl Hub {
             principal,
             transport,
         });
-        let attached = self.attach(name, from, Arc::<Signal>::clone(&signal))?;
+        let attached = self.attach(name, from.clone(), Arc::<Signal>::clone(&signal))?;
+        let is_known = attached.seat.topic().is_known();
         signal.read.store(attached.cursor.seq.0, Ordering::Relaxed);
         Ok(Feed {
             seat: attached.seat,
@@ -103,6 +106,7 @@ impl Hub {
             cursor: attached.cursor,
             lane: Lane::new(attached.head),
             gap: attached.gap,
+            wanted: (!is_known).then_some(from),
             backlog: attached.backlog.into(),
             page: VecDeque::new(),
         })
@@ -139,15 +143,41 @@ impl Feed {
         }
     }
 
+    /// Begins where it wanted to, if the topic is known by now. Returns whether it has begun.
+    fn begin(&mut self) -> bool {
+        let topic = Arc::clone(self.seat.topic());
+        let state = topic.lock();
+        if !state.is_known() {
+            return false;
+        }
+        let Some(from) = self.wanted.take() else {
+            return true;
+        };
+        let head = state.head();
+        let begin = state.beginning(from);
+        drop(state);
+        if begin.gap.is_some() {
+            self.seat.count_gap();
+        }
+        self.lane = Lane::new(head.seq);
+        self.cursor = begin.cursor;
+        self.gap = begin.gap;
+        self.backlog = begin.backlog.into();
+        true
+    }
+
     /// Takes the next page from the topic. Returns whether there was anything.
     fn fill(&mut self) -> bool {
+        if self.wanted.is_some() && !self.begin() {
+            return false;
+        }
         let (mut page, topic) = (Vec::new(), self.seat.topic());
         // It is pulled: whoever is far behind when it comes was held up.
         self.lane.hold_up();
         match self.lane.read(topic, &self.cursor, PAGE, &mut page) {
             Read::Entries => {
                 self.page = page.into();
-                !self.page.is_empty()
+                !self.page.is_empty() || self.gap.is_some() || !self.backlog.is_empty()
             }
             Read::Gap => {
                 self.seat.count_gap();

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::hub::settle::{Submitted, Work};
 use crate::hub::topic::State;
 use crate::hub::{AppendError, Hub, Topic, TopicFilter};
+use crate::store::{self, Sign};
 use crate::topic::{
     CancelRequest, Class, Cursor, Draft, Event, Forbidden, Job, JobStatus, Kind, Stage, Step,
     TopicName,
@@ -27,7 +28,7 @@ const EXPIRE_AGAIN: Duration = Duration::from_secs(1);
 const LIST_CHUNK: usize = 256;
 
 /// Why nothing can be done with a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum JobError {
     /// Nobody knows it.
     #[error("there is no such job")]
@@ -35,6 +36,9 @@ pub enum JobError {
     /// It has ended, or is at another attempt.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    /// The store cannot be asked.
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }
 
 /// A page of jobs.
@@ -47,7 +51,7 @@ pub struct JobPage {
 }
 
 /// The end of a lease.
-enum Lease {
+pub(crate) enum Lease {
     /// There is none, or the job has ended.
     None,
     /// It runs until then.
@@ -56,19 +60,26 @@ enum Lease {
 
 impl Hub {
     /// A job, and the place up to which its events are told in it.
-    pub fn job(&self, name: &TopicName) -> Option<(Job, Cursor)> {
-        self.topic(name)?.job()
+    ///
+    /// # Errors
+    /// While the store is away.
+    pub async fn job(&self, name: &TopicName) -> Result<Option<(Job, Cursor)>, store::Error> {
+        let topic = self.open(name).await?;
+        Ok(topic.and_then(|topic| topic.job()))
     }
 
     /// A page of up to `limit` jobs after a topic, all or of one status, of those that `is_shown`
-    /// says may be seen.
+    /// says may be seen, by name and owner.
+    ///
+    /// # Errors
+    /// While the store is away.
     pub async fn jobs(
         &self,
         status: Option<JobStatus>,
         after: Option<String>,
         limit: usize,
-        is_shown: impl Fn(&Topic) -> bool,
-    ) -> JobPage {
+        is_shown: impl Fn(&TopicName, Option<&str>) -> bool,
+    ) -> Result<JobPage, store::Error> {
         let mut filter = TopicFilter {
             kind: Some(Kind::Job),
             prefix: None,
@@ -76,9 +87,9 @@ impl Hub {
         };
         let mut jobs = Vec::new();
         loop {
-            let page = self.topics(&filter, LIST_CHUNK, &is_shown);
-            for topic in &page.topics {
-                let Some((job, _)) = topic.job() else {
+            let page = self.topics(&filter, LIST_CHUNK, &is_shown).await?;
+            for line in &page.topics {
+                let Some((job, _)) = self.job(&line.topic).await? else {
                     continue;
                 };
                 if status.is_some_and(|status| status != job.status()) {
@@ -86,13 +97,13 @@ impl Hub {
                 }
                 if jobs.len() == limit {
                     let next = jobs.last().map(|job: &Job| job.topic().clone());
-                    return JobPage { jobs, next };
+                    return Ok(JobPage { jobs, next });
                 }
                 jobs.push(job);
             }
             match page.topics.last() {
-                Some(last) if page.more => filter.after = Some(last.name().as_str().to_owned()),
-                _ => return JobPage { jobs, next: None },
+                Some(last) if page.more => filter.after = Some(last.topic.as_str().to_owned()),
+                _ => return Ok(JobPage { jobs, next: None }),
             }
             tokio::task::yield_now().await;
         }
@@ -102,12 +113,16 @@ impl Hub {
     ///
     /// # Errors
     /// [`JobError`].
-    pub fn heartbeat(
+    pub async fn heartbeat(
         &self,
         name: &TopicName,
         attempt: Option<std::num::NonZeroU32>,
     ) -> Result<Job, JobError> {
-        let topic = self.topic(name).ok_or(JobError::Unknown)?;
+        let topic = self.open(name).await?.ok_or(JobError::Unknown)?;
+        if let Some(redis) = self.0.store.redis() {
+            // Whoever watches the lease asks for it there.
+            redis.heard(name, Sign::Given).await?;
+        }
         let mut state = topic.lock();
         let job = state.fold.job().cloned().ok_or(JobError::Unknown)?;
         state.stage.still(attempt)?;
@@ -126,6 +141,10 @@ impl Hub {
         attempt: Option<std::num::NonZeroU32>,
         wait: Duration,
     ) -> Result<Option<CancelRequest>, JobError> {
+        self.open(name).await?.ok_or(JobError::Unknown)?;
+        let wanted = [(name.clone(), None)];
+        let prepared = self.prepare(&wanted).await;
+        let _followed = prepared.map_err(|_| store::Error::Busy)?;
         let topic = self.topic(name).ok_or(JobError::Unknown)?;
         let wait = wait.min(self.0.config.answer_wait_max);
         let deadline = Instant::now() + wait;
@@ -185,9 +204,12 @@ impl Hub {
             state.is_lease_watched = true;
         }
         let (hub, topic) = (self.clone(), Arc::clone(topic));
-        self.0
-            .drain
-            .spawn(async move { hub.wait_for_lease(&topic).await });
+        // Somebody must watch it, so the topic stays here as long.
+        let followed = self.pin(topic.name());
+        self.0.drain.spawn(async move {
+            hub.wait_for_lease(&topic).await;
+            drop(followed);
+        });
     }
 
     async fn wait_for_lease(&self, topic: &Arc<Topic>) {
@@ -216,6 +238,9 @@ impl Hub {
 
     /// Ends the job if its lease has run out.
     async fn end_lease(&self, topic: &Arc<Topic>) -> Result<(), AppendError> {
+        if let Some(redis) = self.0.store.redis() {
+            return self.end_lease_in(redis, topic).await;
+        }
         let room = self.0.store.room(0).await?;
         let submitted = {
             let state = topic.lock();
@@ -250,7 +275,7 @@ impl Hub {
 }
 
 impl State {
-    fn lease(&self) -> Lease {
+    pub(crate) fn lease(&self) -> Lease {
         let lease = self.fold.job().and_then(Job::lease);
         match (lease, self.stage.status) {
             (Some(lease), Some(status)) if !status.is_final() => {
@@ -262,7 +287,7 @@ impl State {
 }
 
 /// The event that ends a job whose worker is lost.
-fn lost(name: &TopicName, state: &State) -> Option<Draft> {
+pub(crate) fn lost(name: &TopicName, state: &State) -> Option<Draft> {
     let lease = state.fold.job().and_then(Job::lease)?;
     let Stage { attempt, .. } = state.stage;
     let data = json!({

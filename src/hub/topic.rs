@@ -7,11 +7,12 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::hub::Config;
 use crate::hub::cap::Held;
 use crate::hub::fanout::{Description, Subscriber};
+use crate::hub::follow::Following;
 use crate::hub::lane;
 use crate::hub::seats::Seats;
+use crate::hub::{Config, TopicLine};
 use crate::store::{Log, new_epoch};
 use crate::topic::{
     self, Cursor, Entry, Epoch, Event, Fold, Job, Ring, Seq, Slice, Stage, Status, TopicName,
@@ -29,6 +30,8 @@ pub struct Topic {
     pub(crate) has_caps: bool,
     /// Told whenever a question was asked or ended, or a job is to stop.
     pub(crate) clarified: Notify,
+    /// Told whenever a copy has grown.
+    pub(crate) moved: Notify,
 }
 
 pub(crate) struct State {
@@ -55,6 +58,8 @@ pub(crate) struct State {
     pub(crate) claimed_for: Option<Arc<str>>,
     /// Whether a pump is walking the seats.
     pub(crate) is_pumping: bool,
+    /// How it stands, if this is a copy of a log that is elsewhere.
+    pub(crate) following: Option<Following>,
     /// Set when the topic left the map: whoever still holds it must look it up again.
     pub(crate) is_retired: bool,
     pub(crate) bounds: Bounds,
@@ -95,19 +100,6 @@ pub struct Snapshot {
     pub terminal: Option<Arc<Event>>,
 }
 
-/// A topic in a few words.
-#[derive(Debug, Clone)]
-pub struct Summary {
-    /// The newest event.
-    pub cursor: Cursor,
-    /// How far the story has come.
-    pub status: Status,
-    /// How many subscribers it has on this node.
-    pub subscribers: usize,
-    /// When the newest event came, or the topic was made; ISO 8601.
-    pub updated_at: String,
-}
-
 /// A page of a topic's log.
 #[derive(Debug)]
 pub struct History {
@@ -118,13 +110,15 @@ pub struct History {
 }
 
 impl Topic {
-    pub(crate) fn new(name: TopicName, config: &Config, log: Log) -> Self {
-        let state = Mutex::new(State::new(config, log));
+    pub(crate) fn new(name: TopicName, config: &Config, log: Log, is_copy: bool) -> Self {
+        let mut state = State::new(config, log);
+        state.following = is_copy.then(Following::default);
         Self {
             name,
-            state,
+            state: Mutex::new(state),
             has_caps: !config.rate_caps.is_empty(),
             clarified: Notify::new(),
+            moved: Notify::new(),
         }
     }
 
@@ -149,9 +143,10 @@ impl Topic {
     }
 
     /// The topic in a few words.
-    pub fn summary(&self) -> Summary {
+    pub fn line(&self) -> TopicLine {
         let state = self.peek();
-        Summary {
+        TopicLine {
+            topic: self.name.clone(),
             cursor: state.head(),
             status: state.status(),
             subscribers: state.seats.len(),
@@ -174,6 +169,9 @@ impl Topic {
     /// Puts up to `max` entries after the cursor into `out`: from the ring, else from the log.
     pub fn read(&self, cursor: &Cursor, max: usize, out: &mut Vec<Arc<Entry>>) -> Read {
         let mut state = self.lock();
+        if !state.is_known() {
+            return Read::Entries;
+        }
         if cursor.epoch != state.epoch || cursor.seq > state.ring.head() {
             return Read::Gap;
         }
@@ -335,14 +333,14 @@ impl Topic {
         let state = self.peek();
         let age_max = config.age_max(self.name.kind(), state.status());
         let age_ms = u128::try_from(now_ms - state.touched_ms).unwrap_or(0);
-        let is_kept = self.name.as_str() == topic::REVOCATIONS;
+        let is_kept = state.following.is_some() || self.name.as_str() == topic::REVOCATIONS;
         !is_kept && state.seats.len() == 0 && age_ms > age_max.as_millis()
     }
 
     /// Marks the topic as out of the map if it holds no event and has no subscriber.
     pub(crate) fn retire_if_unused(&self) -> bool {
         let mut state = self.peek();
-        state.is_retired = state.seats.len() == 0 && state.tail == Seq::ZERO;
+        state.is_retired = state.is_unused();
         state.is_retired
     }
 }
@@ -384,6 +382,7 @@ impl State {
             touched_ms,
             claimed_for: None,
             is_pumping: false,
+            following: None,
             is_retired: false,
             bounds,
         }
@@ -404,10 +403,35 @@ impl State {
         );
         self.fold = Fold::new(self.bounds.fold);
         if let Some(held) = &mut self.held {
-            held.renew();
+            held.renew(Seq::ZERO);
         }
         self.log = self.log.anew();
         self.touched_ms = jiff::Timestamp::now().as_millisecond();
+    }
+
+    /// An empty copy of an epoch, which goes on after `before`.
+    pub(crate) fn begin_copy(&mut self, epoch: Epoch, before: Seq) {
+        self.renew();
+        self.epoch = epoch;
+        self.tail = before;
+        self.ring = Ring::new(
+            before,
+            self.bounds.ring_events_max,
+            self.bounds.ring_bytes_max,
+        );
+        if let Some(held) = &mut self.held {
+            held.renew(before);
+        }
+        self.log = self.log.copy_from(before);
+    }
+
+    /// Whether nobody needs it here: it holds no event of its own, and nobody watches it.
+    pub(crate) fn is_unused(&self) -> bool {
+        let is_empty = match &self.following {
+            None => self.tail == Seq::ZERO,
+            Some(following) => following.pins == 0,
+        };
+        is_empty && self.seats.len() == 0
     }
 
     /// Reads what the store has of the topic. If that is damaged, a new epoch begins.

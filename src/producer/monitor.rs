@@ -194,22 +194,22 @@ impl Monitor {
                     updates.push(one);
                 }
             }
-            let told: Vec<Value> = updates.drain(..).map(|news| self.update(&news)).collect();
+            let mut told = Vec::with_capacity(updates.len());
+            for news in updates.drain(..) {
+                told.push(self.update(&news).await);
+            }
             self.append(Account::Jobs, "job_updates", &json!({ "updates": told }))
                 .await;
         }
     }
 
     /// What happened to a job, with how it stands now.
-    fn update(&self, news: &News) -> Value {
-        let (status, progress) =
-            self.0
-                .hub
-                .job(&news.topic)
-                .map_or((Value::Null, Value::Null), |(job, _)| {
-                    let record = job.record();
-                    (json!(record.status), json!(record.progress))
-                });
+    async fn update(&self, news: &News) -> Value {
+        let job = self.0.hub.job(&news.topic).await.ok().flatten();
+        let (status, progress) = job.map_or((Value::Null, Value::Null), |(job, _)| {
+            let record = job.record();
+            (json!(record.status), json!(record.progress))
+        });
         json!({
             "job_id": news.topic.id(),
             "event": news.name,

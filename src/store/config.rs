@@ -1,12 +1,13 @@
 //! What the store may take.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::quantity::ByteSize;
+use crate::store::OpenError;
 use crate::store::documents;
 use crate::store::memory::Bounds;
 use crate::topic::Kind;
@@ -15,6 +16,8 @@ use crate::topic::Kind;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Which store it is.
+    pub kind: Chosen,
     /// Where the durable store lives; without it logs are in memory.
     #[serde(default)]
     pub data_dir: Option<PathBuf>,
@@ -44,8 +47,34 @@ pub struct Config {
     pub resumes_max: usize,
     /// The durable store.
     pub sqlite: Sqlite,
+    /// The store of many nodes.
+    pub redis: crate::store::redis::config::Redis,
     /// Libraries and their documents.
     pub documents: documents::Config,
+}
+
+/// Which store it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Chosen {
+    /// Redis if its URL is set, else SQLite if a data directory is, else memory.
+    Auto,
+    /// In memory.
+    Memory,
+    /// In a file.
+    Sqlite,
+    /// In Redis.
+    Redis,
+}
+
+/// The store that is to be opened.
+#[derive(Debug)]
+pub(crate) enum Opening<'a> {
+    Memory,
+    /// In this directory.
+    Sqlite(&'a Path),
+    /// At this URL.
+    Redis(&'a str),
 }
 
 /// The bounds of the logs of one kind of topics. What is absent is as for all.
@@ -107,6 +136,27 @@ impl Durability {
 }
 
 impl Config {
+    /// Which store is meant.
+    ///
+    /// # Errors
+    /// When it is not said where that store is.
+    pub(crate) fn chosen(&self) -> Result<Opening<'_>, OpenError> {
+        let (dir, url) = (self.data_dir.as_deref(), self.redis.url.as_deref());
+        match (self.kind, url, dir) {
+            (Chosen::Auto | Chosen::Redis, Some(url), _) => Ok(Opening::Redis(url)),
+            (Chosen::Auto | Chosen::Sqlite, _, Some(dir)) => Ok(Opening::Sqlite(dir)),
+            (Chosen::Auto | Chosen::Memory, _, _) => Ok(Opening::Memory),
+            (Chosen::Redis, None, _) => Err(OpenError::Nowhere {
+                kind: "redis",
+                key: "store.redis.url",
+            }),
+            (Chosen::Sqlite, _, None) => Err(OpenError::Nowhere {
+                kind: "sqlite",
+                key: "store.data_dir",
+            }),
+        }
+    }
+
     /// The bounds of the logs of a kind of topics. Age is none for the gateway's own topics: what
     /// they hold (revocations) counts until it is taken back.
     pub(crate) fn bounds(&self, kind: Kind) -> Bounds {

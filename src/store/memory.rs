@@ -59,6 +59,30 @@ impl MemoryLog {
         Ok(())
     }
 
+    /// An empty log that goes on after `head`.
+    pub(crate) fn copy_from(&self, head: Seq) -> Self {
+        let mut log = self.anew();
+        log.head = head;
+        log
+    }
+
+    /// Appends whatever the bound of all logs together is: the event is in the log elsewhere. The
+    /// oldest of this one make room.
+    pub(crate) fn copy(&mut self, event: &Arc<Event>) {
+        let bytes = event.footprint_bytes();
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        self.head = event.seq;
+        self.events.push_back(Arc::clone(event));
+        while self.events.len() > 1
+            && (self.events.len() > self.bounds.events_max
+                || self.bytes > self.bounds.bytes_max
+                || self.total.load(Ordering::Relaxed) > self.bounds.total_bytes_max)
+        {
+            self.drop_oldest();
+        }
+    }
+
     /// Whether the oldest event has to leave.
     fn is_beyond(&self, now_ms: i64) -> bool {
         let bounds = &self.bounds;

@@ -1,7 +1,7 @@
 //! Resumes: records by which somebody is known again after the process was killed.
 //!
 //! A face keeps a record under an id, and finds it after a restart. The hub and the store do not
-//! look into it. In memory nothing is kept, since nothing outlives the process. In a file the rows
+//! look into it. In Redis all nodes find it. In memory nothing is kept, since nothing outlives the process. In a file the rows
 //! have the order in which they were written; beyond `store.resumes_max` the oldest make room.
 
 use tokio::sync::oneshot;
@@ -20,7 +20,12 @@ impl Resumes {
 
     /// Whether records are kept at all: in memory nothing is.
     pub fn are_kept(&self) -> bool {
-        self.0.sqlite().is_some()
+        self.0.sqlite().is_some() || self.are_shared()
+    }
+
+    /// Whether other processes may have kept a newer record under the same id.
+    pub fn are_shared(&self) -> bool {
+        self.0.redis().is_some()
     }
 
     /// Keeps a record under an id, in place of the one before. When this returns it is as durable
@@ -30,6 +35,9 @@ impl Resumes {
     /// # Errors
     /// When it could not be written; the one before is still there then.
     pub async fn keep(&self, id: &str, record: Vec<u8>) -> Result<(), Error> {
+        if let Some(redis) = self.0.redis() {
+            return redis.keep_resume(id, &record).await;
+        }
         let (told, kept) = oneshot::channel();
         let Some(room) = self.0.room(record.len()).await? else {
             return Ok(());
@@ -48,6 +56,9 @@ impl Resumes {
     /// # Errors
     /// When the file cannot be read.
     pub async fn find(&self, id: &str) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(redis) = self.0.redis() {
+            return redis.resume(id).await;
+        }
         let Some(sqlite) = self.0.sqlite().cloned() else {
             return Ok(None);
         };
@@ -61,6 +72,9 @@ impl Resumes {
     /// process runs; a record that is back after a restart is forgotten by
     /// [`Resumes::forget_earlier`].
     pub async fn forget(&self, id: &str) {
+        if let Some(redis) = self.0.redis() {
+            return redis.forget_resume(id).await;
+        }
         if let Ok(Some(room)) = self.0.room(0).await {
             room.send(Job::ForgetResume(id.into()));
         }

@@ -9,7 +9,6 @@
 mod changes;
 mod file;
 mod log;
-mod record;
 mod recovery;
 mod resumes;
 mod rows;

@@ -93,6 +93,30 @@ impl Draft {
         })
     }
 
+    /// A draft whose payload is told exactly as it is, without the place or anything else in it. A
+    /// question is told as usual, since it needs its id.
+    ///
+    /// # Errors
+    /// When the payload is no JSON or is nested deeper than 64 levels.
+    pub fn untouched(topic: TopicName, name: EventName, data: &str) -> Result<Self, DraftError> {
+        let raw = Raw::inspect_untouched(data)?;
+        if name.as_str() == CLARIFICATION && topic.kind() == Kind::Session {
+            let asked = Self::json(topic.clone(), name.clone(), data);
+            if data.contains("\"question\"") {
+                return asked;
+            }
+        }
+        Ok(Self {
+            topic,
+            name,
+            raw,
+            class: None,
+            key: None,
+            attempt: None,
+            owner: None,
+        })
+    }
+
     /// A draft whose payload is bytes.
     ///
     /// # Errors

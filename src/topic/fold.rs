@@ -146,6 +146,13 @@ impl Fold {
         self.owner.as_ref()
     }
 
+    /// Notes whose topic it is, when the event that said so has left the log.
+    pub(crate) fn own(&mut self, owner: Option<Arc<str>>) {
+        if owner.is_some() {
+            self.owner = owner;
+        }
+    }
+
     /// Takes in the next event. At a bound the oldest of its sort makes room.
     pub fn apply(&mut self, event: &Arc<Event>) {
         if self.owner.is_none() {

@@ -84,6 +84,8 @@ struct Pins {
     first: Arc<Event>,
     attempt: Option<Arc<Event>>,
     step: Arc<Event>,
+    /// The last that changed the status: a message is forgotten at it.
+    moved: Arc<Event>,
     progress: Option<Arc<Event>>,
     message: Option<Arc<Event>>,
     metadata: Option<Arc<Event>>,
@@ -131,6 +133,7 @@ impl Job {
                 first: Arc::clone(event),
                 attempt: None,
                 step: Arc::clone(event),
+                moved: Arc::clone(event),
                 progress: None,
                 message: None,
                 metadata: None,
@@ -158,6 +161,9 @@ impl Job {
         let has_moved = next.status != self.stage.status || step == Some(Step::Retry);
         if next.attempt != self.stage.attempt {
             self.pins.attempt = Some(Arc::clone(event));
+        }
+        if has_moved {
+            self.pins.moved = Arc::clone(event);
         }
         self.stage = next;
         match step {
@@ -299,13 +305,14 @@ impl Job {
             first,
             attempt,
             step,
+            moved,
             progress,
             message,
             metadata,
             lease,
             cancel,
         } = &self.pins;
-        [first, step].into_iter().chain(
+        [first, step, moved].into_iter().chain(
             [attempt, progress, message, metadata, lease, cancel]
                 .into_iter()
                 .flatten(),

@@ -129,6 +129,14 @@ impl Raw {
         Ok(Self::Object { text, seen })
     }
 
+    /// The same for a JSON text that is told as it is.
+    pub(crate) fn inspect_untouched(text: &str) -> Result<Self, PayloadError> {
+        let text = one_line(text.trim())?;
+        serde_json::from_slice::<IgnoredAny>(&text)
+            .map_err(|e| PayloadError::Syntax(e.to_string()))?;
+        Ok(Self::Value(text))
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Object { text, .. } => text.len(),

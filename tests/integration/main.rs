@@ -9,6 +9,7 @@ mod durable;
 mod http;
 mod layers;
 mod malformed;
+mod redis;
 mod resumes;
 mod rooms;
 mod slow;

@@ -277,7 +277,7 @@ fn told(hub: &Hub, name: &TopicName) -> Option<Told> {
     };
     let log = log.iter().map(|e| (e.seq.0, text(e))).collect();
     let joining = topic.joining().0.iter().map(|e| e.seq.0).collect();
-    Some((log, joining, topic.summary().status.as_str().to_owned()))
+    Some((log, joining, topic.line().status.as_str().to_owned()))
 }
 
 proptest! {

@@ -16,6 +16,9 @@ use super::sources::Sources;
 /// What our variables begin with.
 const PREFIX: &str = "TIDINGS__";
 
+/// Variables that other programs understand as well.
+const USUAL: [&str; 3] = ["PORT", "REDIS_URL", "RUST_LOG"];
+
 /// The settings of the environment, then those of the flags.
 pub(super) fn settings(
     sources: &Sources,
@@ -32,7 +35,7 @@ pub(super) fn settings(
     for (name, value) in &variables {
         let Some(name) = name.to_str() else { continue };
         let is_ours = name.starts_with(PREFIX) || assist(name).is_some();
-        if name != "PORT" && name != "RUST_LOG" && !is_ours {
+        if !USUAL.contains(&name) && !is_ours {
             continue;
         }
         let origin = Origin::Environment(name.to_owned());
@@ -84,6 +87,9 @@ fn variable(
 ) -> Result<Vec<Setting>, Problem> {
     if name == "PORT" {
         return port(value, base, origin).map(|setting| vec![setting]);
+    }
+    if name == "REDIS_URL" {
+        return typed(path(&["store", "redis", "url"]), value, base, &origin);
     }
     if name == "RUST_LOG" {
         return typed(path(&["log", "filter"]), value, base, &origin);

@@ -32,6 +32,7 @@ fn section(
         let origin = origins.get(above);
         let shown = match origin {
             Some(Origin::Secret(_)) => Value::String("(secret)".to_owned()),
+            _ if has_password(value) => Value::String("(secret)".to_owned()),
             _ => value.clone(),
         };
         let from = origin
@@ -46,6 +47,15 @@ fn section(
         section(above, inner, origins, text);
         above.pop();
     }
+}
+
+/// Whether it is a URL with a password.
+fn has_password(value: &Value) -> bool {
+    let authority = value
+        .as_str()
+        .and_then(|text| text.split_once("://"))
+        .and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
+    authority.is_some_and(|(credentials, _)| credentials.contains(':'))
 }
 
 /// A key, quoted if it has to be.

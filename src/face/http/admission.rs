@@ -14,7 +14,6 @@ use crate::auth::{Action, Principal, Role};
 use crate::connection::{Admission, Door, Visitor, owner_of};
 use crate::face::http;
 use crate::face::http::refusal::{Code, Refusal};
-use crate::hub::Topic;
 use crate::limit::{Account, Places, Quota};
 use crate::topic::{Draft, DraftError, TopicName};
 
@@ -158,8 +157,9 @@ impl Caller {
     }
 
     /// Whether the caller may see a topic in a list.
-    pub(crate) fn may_read(&self, topic: &Topic) -> bool {
-        self.door.may_do(&self.principal, Action::Read, topic)
+    pub(crate) fn may_read(&self, topic: &TopicName, owner: Option<&str>) -> bool {
+        let about = (topic, owner);
+        self.door.may_do(&self.principal, Action::Read, about)
     }
 
     /// The caller for as long as a stream of it is open.

@@ -66,7 +66,7 @@ pub(crate) async fn events(
     match negotiate::choose(&headers, &OFFERS) {
         Some(Form::Page) => {
             caller.must(Action::Read, &topic, topics::unknown)?;
-            page(&state, &topic, &wanted)
+            page(&state, &topic, &wanted).await
         }
         Some(Form::Stream(form)) => {
             if wanted.limit.is_some() || wanted.reverse.is_some() {
@@ -75,7 +75,7 @@ pub(crate) async fn events(
             }
             let from = begin(&headers, wanted.since.as_deref())?;
             caller.must(Action::Subscribe, &topic, topics::unknown)?;
-            stream::open((&state, &caller), topic, from, form)
+            stream::open((&state, &caller), topic, from, form).await
         }
         None => Err(Refusal::new(
             Code::NotAcceptable,
@@ -102,10 +102,10 @@ fn cursor(since: Option<&str>) -> Result<Option<Cursor>, Refusal> {
         .transpose()?)
 }
 
-fn page(state: &http::State, name: &TopicName, wanted: &Wanted) -> Result<Response, Refusal> {
+async fn page(state: &http::State, name: &TopicName, wanted: &Wanted) -> Result<Response, Refusal> {
     let limit = state.limit(wanted.limit)?;
     let since = cursor(wanted.since.as_deref())?;
-    let topic = state.topic(name)?;
+    let topic = state.topic(name).await?;
     let head = topic.head();
     if head.seq == Seq::ZERO {
         return Err(topics::unknown(name));

@@ -167,7 +167,7 @@ pub(crate) async fn advance(
         Action::Publish
     };
     caller.must(action, &topic, unknown)?;
-    let (job, _) = state.hub().job(&topic).ok_or(JobError::Unknown)?;
+    let (job, _) = state.hub().job(&topic).await?.ok_or(JobError::Unknown)?;
     let fields = Fields::of(&state, &headers, body).await?;
     // Asking twice is harmless, and one event is enough.
     if to.step == Step::AskCancel && job.cancelling().is_some() {
@@ -188,7 +188,7 @@ pub(crate) async fn heartbeat(
     let topic = topic(&path)?;
     caller.must(Action::Publish, &topic, unknown)?;
     let fields = Fields::of(&state, &headers, body).await?;
-    let job = state.hub().heartbeat(&topic, fields.attempt)?;
+    let job = state.hub().heartbeat(&topic, fields.attempt).await?;
     Ok(exchange::to_json(&job.record()))
 }
 
@@ -222,7 +222,7 @@ pub(crate) async fn one(
 ) -> Result<Response, Refusal> {
     let topic = topic(&path)?;
     caller.must(Action::Read, &topic, unknown)?;
-    let (job, _) = state.hub().job(&topic).ok_or(JobError::Unknown)?;
+    let (job, _) = state.hub().job(&topic).await?.ok_or(JobError::Unknown)?;
     Ok(exchange::to_json(&job.record()))
 }
 
@@ -238,10 +238,8 @@ pub(crate) async fn list(
         .transpose()
         .map_err(|error| Refusal::new(Code::QueryInvalid, format!("`status`: {error}")))?;
     let after = wanted.after.map(|id| format!("{}:{id}", Kind::Job));
-    let page = state
-        .hub()
-        .jobs(status, after, limit, |topic| caller.may_read(topic))
-        .await;
+    let shown = |topic: &TopicName, owner: Option<&str>| caller.may_read(topic, owner);
+    let page = state.hub().jobs(status, after, limit, shown).await?;
     Ok(exchange::to_json(&Page {
         jobs: page.jobs.iter().map(crate::topic::Job::record).collect(),
         next: page.next.map(|topic| topic.id().to_owned()),
@@ -274,6 +272,6 @@ async fn run(
     caller.count_events(1)?;
     let key = header_key(headers)?.map(Idempotency);
     state.hub().append(draft, key).await?;
-    let (job, _) = state.hub().job(&topic).ok_or(JobError::Unknown)?;
+    let (job, _) = state.hub().job(&topic).await?.ok_or(JobError::Unknown)?;
     Ok(job.record())
 }

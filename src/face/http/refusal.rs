@@ -170,7 +170,10 @@ impl From<store::Error> for Refusal {
     fn from(error: store::Error) -> Self {
         let code = match error {
             store::Error::Full | store::Error::DiskFull => Code::StoreFull,
-            store::Error::Unavailable(_) | store::Error::Overtaken => Code::StoreAway,
+            store::Error::Unavailable(_)
+            | store::Error::Away
+            | store::Error::Busy
+            | store::Error::Overtaken => Code::StoreAway,
         };
         Self::new(code, error.to_string())
     }
@@ -203,6 +206,7 @@ impl From<JobError> for Refusal {
         match error {
             JobError::Unknown => Self::new(Code::JobUnknown, error.to_string()),
             JobError::Forbidden(forbidden) => forbidden.into(),
+            JobError::Store(error) => error.into(),
         }
     }
 }
@@ -221,6 +225,7 @@ impl From<WaitError> for Refusal {
         let code = match error {
             WaitError::Unknown => Code::ClarificationUnknown,
             WaitError::Expired => Code::ClarificationExpired,
+            WaitError::Store(error) => return error.into(),
         };
         Self::new(code, error.to_string())
     }

@@ -59,7 +59,7 @@ struct Open {
 ///
 /// # Errors
 /// When the gateway drains, or a bound of the hub is reached.
-pub(crate) fn open(
+pub(crate) async fn open(
     (state, caller): (&http::State, &Caller),
     topic: TopicName,
     from: From,
@@ -76,6 +76,8 @@ pub(crate) fn open(
         principal: caller.name(),
         transport: form.transport(),
     };
+    let wanted = [(topic.clone(), from.cursor().cloned())];
+    let _prepared = state.hub().prepare(&wanted).await?;
     let open = Open {
         feed: state.hub().follow(&topic, from, reader)?,
         form,

@@ -14,7 +14,7 @@ use crate::face::http::admission::Caller;
 use crate::face::http::exchange;
 use crate::face::http::extract::{Query, TopicPath};
 use crate::face::http::refusal::{Code, Refusal};
-use crate::hub::{Description, Summary, Topic, TopicFilter};
+use crate::hub::{Description, TopicFilter, TopicLine};
 use crate::topic::{Cursor, Seq, Status, TopicName};
 
 /// Which topics are asked for.
@@ -58,28 +58,28 @@ pub(crate) async fn list(
         prefix: wanted.prefix,
         after: wanted.after,
     };
-    let page = state
-        .hub()
-        .topics(&filter, limit, |topic| caller.may_read(topic));
+    let shown = |topic: &TopicName, owner: Option<&str>| caller.may_read(topic, owner);
+    let page = state.hub().topics(&filter, limit, shown).await?;
     let next = page
         .topics
         .last()
         .filter(|_| page.more)
-        .map(|topic| topic.name().clone());
-    let topics = page.topics.iter().map(|topic| Line::of(topic)).collect();
+        .map(|line| line.topic.clone());
+    let topics = page.topics.into_iter().map(Line::of).collect();
     Ok(exchange::to_json(&Page { topics, next }))
 }
 
 impl Line {
-    fn of(topic: &Topic) -> Self {
-        let Summary {
+    fn of(line: TopicLine) -> Self {
+        let TopicLine {
+            topic,
             cursor,
             status,
             subscribers,
             updated_at,
-        } = topic.summary();
+        } = line;
         Self {
-            topic: topic.name().clone(),
+            topic,
             status,
             cursor,
             subscribers,
@@ -95,7 +95,7 @@ pub(crate) async fn snapshot(
     caller: Caller,
 ) -> Result<Response, Refusal> {
     caller.must(Action::Read, &name, unknown)?;
-    let topic = state.topic(&name)?;
+    let topic = state.topic(&name).await?;
     let snapshot = topic.snapshot();
     if snapshot.cursor.seq == Seq::ZERO {
         return Err(unknown(&name));
@@ -156,7 +156,7 @@ pub(crate) async fn subscribers(
     caller: Caller,
 ) -> Result<Response, Refusal> {
     caller.must(Action::Presence, &name, unknown)?;
-    let topic = state.topic(&name)?;
+    let topic = state.topic(&name).await?;
     let (cursor, subscribers) = (topic.head(), topic.presence());
     Ok(exchange::to_json(&Presence {
         topic: name,

@@ -31,7 +31,7 @@ pub(crate) async fn session(
     caller: Caller,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (topic, snapshot) = find((&state, &caller), &path)?;
+    let (topic, snapshot) = find((&state, &caller), &path).await?;
     let results: Vec<Value> = named(&snapshot, "model_result").map(payload).collect();
     let mut data = Progress::of(&topic, &snapshot).into_value();
     data["id"] = json!(topic.id());
@@ -47,7 +47,7 @@ pub(crate) async fn status(
     caller: Caller,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (topic, snapshot) = find((&state, &caller), &path)?;
+    let (topic, snapshot) = find((&state, &caller), &path).await?;
     Ok(success(&Progress::of(&topic, &snapshot).into_value()))
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn clarifications(
     caller: Caller,
     path: PathTexts,
 ) -> Result<Response, Refusal> {
-    let (topic, snapshot) = find((&state, &caller), &path)?;
+    let (topic, snapshot) = find((&state, &caller), &path).await?;
     let data = json!({ "sessionId": topic.id(), "clarifications": questions(&snapshot) });
     Ok(success(&data))
 }
@@ -92,7 +92,8 @@ pub(crate) async fn respond(
     caller.must(Action::Answer, &topic, |_| not_found())?;
     if state
         .hub()
-        .topic(&topic)
+        .open(&topic)
+        .await?
         .is_none_or(|topic| topic.head().seq == Seq::ZERO)
     {
         return Err(not_found());
@@ -110,13 +111,13 @@ pub(crate) async fn respond(
     })))
 }
 
-fn find(
+async fn find(
     (state, caller): (&http::State, &Caller),
     path: &PathTexts,
 ) -> Result<(TopicName, Snapshot), Refusal> {
     let name = TopicName::of_session(path.0.first().map_or("", String::as_str))?;
     caller.must(Action::Read, &name, |_| not_found())?;
-    let topic = state.hub().topic(&name).ok_or_else(not_found)?;
+    let topic = state.hub().open(&name).await?.ok_or_else(not_found)?;
     let snapshot = topic.snapshot();
     if snapshot.cursor.seq == Seq::ZERO {
         Err(not_found())

@@ -13,6 +13,7 @@ use crate::face::socketio::argument;
 use crate::face::socketio::entering::{self, Denied, Entered};
 use crate::face::socketio::link::{Direct, Link, Parting, WeakLink};
 use crate::face::socketio::messages;
+use crate::face::socketio::operations;
 use crate::face::socketio::pacing::Reply;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
@@ -47,7 +48,7 @@ fn nothing_more() -> Ready<()> {
     ready(())
 }
 
-fn link_of(socket: &SocketRef) -> Result<Arc<Link>, Denied> {
+pub(crate) fn link_of(socket: &SocketRef) -> Result<Arc<Link>, Denied> {
     socket
         .req_parts()
         .extensions
@@ -102,6 +103,10 @@ async fn join_main(
         "auth:refresh" => What::Refresh,
         other => What::Unknown(other.to_owned()),
     });
+    if desk.hub.store().is_shared() {
+        // Other emitters may mean it by its id.
+        socket.join(operations::own_room(id.as_str()));
+    }
     metrics.opened(FACE);
     tracing::debug!(connection = %id, "connected");
     let gone = CancellationToken::new();

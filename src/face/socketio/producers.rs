@@ -99,6 +99,9 @@ pub(crate) async fn ask(
 }
 
 /// The answer to a question, when it comes, or why there will be none.
+/// How long after the store could not be asked it is asked again.
+const STORE_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+
 async fn answer(hub: &Hub, drain: &Drain, (name, id): (&TopicName, &str)) -> Value {
     loop {
         match hub
@@ -117,6 +120,11 @@ async fn answer(hub: &Hub, drain: &Drain, (name, id): (&TopicName, &str)) -> Val
             Err(error @ WaitError::Unknown) => {
                 return json!(Problem::new("unknown_clarification", error.to_string()));
             }
+            // The question is durable: the worker's answer comes when the store is back.
+            Err(WaitError::Store(_)) => tokio::select! {
+                () = tokio::time::sleep(STORE_AGAIN) => {}
+                () = drain.begun() => {}
+            },
         }
     }
 }
@@ -156,9 +164,12 @@ async fn append(
                 AppendError::TooBig { .. } => "payload_too_large",
                 AppendError::TooManyTopics(_) => "too_many_topics",
                 AppendError::Store(store::Error::Full | store::Error::DiskFull) => "store_full",
-                AppendError::Store(store::Error::Unavailable(_) | store::Error::Overtaken) => {
-                    "store_away"
-                }
+                AppendError::Store(
+                    store::Error::Unavailable(_)
+                    | store::Error::Away
+                    | store::Error::Busy
+                    | store::Error::Overtaken,
+                ) => "store_away",
                 AppendError::KeyReused => "idempotency_key_reused",
                 AppendError::KeyInFlight => "idempotency_key_in_flight",
                 AppendError::AskedAlready(_) => "asked_already",

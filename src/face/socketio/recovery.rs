@@ -146,6 +146,11 @@ impl Session {
         act(&mut self.lock().record)
     }
 
+    /// Whether a connection of this node has it.
+    fn is_owned(&self) -> bool {
+        self.lock().owner.is_some()
+    }
+
     fn lock(&self) -> MutexGuard<'_, SessionState> {
         self.state.lock().expect("no holder of a session panics")
     }
@@ -215,6 +220,10 @@ impl Recovery {
     pub(crate) async fn claim(&self, pid: &str, by: Option<&str>) -> Option<Arc<Session>> {
         let known = self.registry().sessions.get(pid).cloned();
         let session = match known {
+            // Without an owner here, its client may have gone on elsewhere.
+            Some(session) if self.0.hub.resumes().are_shared() && !session.is_owned() => {
+                self.fetch(pid).await.unwrap_or(session)
+            }
             Some(session) => session,
             None => self.fetch(pid).await?,
         };
@@ -236,10 +245,21 @@ impl Recovery {
         };
         let pid: Arc<str> = pid.into();
         let fetched = Session::new(Arc::clone(&pid), record, true);
-        // Somebody else may have fetched it meanwhile.
-        Some(Arc::clone(
-            self.registry().sessions.entry(pid).or_insert(fetched),
-        ))
+        let mut registry = self.registry();
+        match registry.sessions.get(&pid) {
+            // Somebody else may have fetched it meanwhile.
+            Some(known) if known.is_owned() || !self.0.hub.resumes().are_shared() => {
+                Some(Arc::clone(known))
+            }
+            before => {
+                let departure = before.and_then(|before| before.lock().departure.take());
+                if let Some(departure) = departure {
+                    registry.away.remove(&departure);
+                }
+                registry.sessions.insert(pid, Arc::clone(&fetched));
+                Some(fetched)
+            }
+        }
     }
 
     /// A new session.
@@ -403,6 +423,13 @@ impl Recovery {
             return None;
         };
         let resumed = session.lock().record.resume(pid, claim.offset.as_ref());
+        let topics: Vec<_> = resumed
+            .iter()
+            .flatten()
+            .map(|(kept, from)| (kept.topic.clone(), from.cursor().cloned()))
+            .collect();
+        // What cannot be followed now is told by a gap, if it comes to that.
+        let _prepared = self.0.hub.prepare(&topics).await;
         let may_have = |kept: &Kept| admission.may(Action::Subscribe, &kept.topic);
         let held = resumed.filter(|kept| {
             let mut kept = kept.iter();

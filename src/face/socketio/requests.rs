@@ -149,6 +149,11 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
     }
     match what {
         What::Subscribe => {
+            // A topic that cannot be followed yet is told later, by a gap.
+            let _prepared = desk
+                .hub
+                .prepare(&subscribing::topics(data.as_ref(), desk))
+                .await;
             let answer = subscribing::subscribe(link, (desk, &socket), &admission, data).await;
             acknowledge(link, ack, &answer);
         }

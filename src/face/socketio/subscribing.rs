@@ -30,6 +30,29 @@ struct Wish {
     events: Option<Box<[EventName]>>,
 }
 
+/// The topics that a subscription names and the places in them, as far as it is well formed.
+pub(crate) fn topics(data: Option<&Value>, desk: &Desk) -> Vec<(TopicName, Option<Cursor>)> {
+    let name = |entry: &Value| match entry {
+        Value::String(session) => Some((TopicName::of_session(session).ok()?, None)),
+        Value::Object(fields) => {
+            let topic = match (fields.get("sessionId"), fields.get("topic")) {
+                (Some(session), _) => TopicName::of_session(session.as_str()?),
+                (None, topic) => topic?.as_str()?.parse(),
+            };
+            let since = fields.get("since").and_then(Value::as_str);
+            Some((topic.ok()?, since.and_then(|since| since.parse().ok())))
+        }
+        _ => None,
+    };
+    match data {
+        Some(Value::Array(entries)) if entries.len() <= desk.config.subscribe_ids_max => {
+            entries.iter().filter_map(name).collect()
+        }
+        Some(entry) => name(entry).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
 /// Subscribes to what the data names. Returns the acknowledgement: one answer, or one for each
 /// entry of an array, in order.
 pub(crate) async fn subscribe(
@@ -428,22 +451,26 @@ fn disconnected() -> Problem {
     Problem::new("disconnected", "the connection was closed".to_owned())
 }
 
-fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
+/// Takes a topic from a connection, without a word to its client. Its seat is free afterwards.
+pub(crate) fn take_away(link: &Arc<Link>, topic: &TopicName) {
     let left = {
         let mut state = link.lock();
         let found = state
             .subscriptions
             .iter()
-            .position(|known| *known.topic() == wish.topic);
+            .position(|known| known.topic() == topic);
         if let Some(resumable) = &mut state.resumable {
-            resumable.unsubscribe(&wish.topic);
+            resumable.unsubscribe(topic);
         }
         found.map(|at| state.subscriptions.swap_remove(at))
     };
-    // Its seat is free before the client is told so.
     if let Some(left) = left {
         left.end();
     }
+}
+
+fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
+    take_away(link, &wish.topic);
     link.answer(messages::unsubscribed(
         &wish.session,
         &wish.topic,

@@ -61,6 +61,9 @@ pub(crate) fn await_cancel(
     });
 }
 
+/// How long after the store could not be asked it is asked again.
+const STORE_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// The request to cancel, when it comes, or why there will be none.
 async fn told(
     hub: &Hub,
@@ -85,6 +88,10 @@ async fn told(
                 ));
             }
             Ok(None) => {}
+            Err(JobError::Store(_)) => tokio::select! {
+                () = tokio::time::sleep(STORE_AGAIN) => {}
+                () = drain.begun() => {}
+            },
             Err(error @ JobError::Unknown) => {
                 return json!(Problem::new("job_unknown", error.to_string()));
             }

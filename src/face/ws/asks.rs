@@ -117,7 +117,11 @@ impl Desk {
                 let draft = draft.clone().with_owner(owner.as_deref()).unwrap_or(draft);
                 Answer::Appended(self.hub.append(draft, None).await)
             }
-            Ask::Job(topic) => Answer::Job(self.hub.job(&topic).map(Box::new)),
+            // While the store is away nobody knows it.
+            Ask::Job(topic) => {
+                let job = self.hub.job(&topic).await.ok().flatten();
+                Answer::Job(job.map(Box::new))
+            }
             Ask::Assist(ask) => Answer::Assist(self.apps.assist(&self.hub, ask).await),
             Ask::Library(asked) => {
                 Answer::Library(library::answer(&self.apps.library, *asked).await)

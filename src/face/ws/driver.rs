@@ -8,7 +8,6 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
@@ -20,6 +19,7 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::connection::{Admission, CloseReason, Notice};
 use crate::drain::{Drain, Turn};
 use crate::face::ws::asks::{Answer, Desk};
+use crate::face::ws::budget::Budget;
 use crate::face::ws::config::Config;
 use crate::face::ws::dialect::{Close, Dialect, Input, Now, Output, Outputs};
 use crate::face::ws::follows::Follows;
@@ -32,9 +32,6 @@ const BATCH: usize = 64;
 
 /// Most items of a topic that are sent when the node drains.
 const LAST_ITEMS_MAX: usize = 1024;
-
-/// The span of `face.ws.messages_per_minute_max`.
-const MINUTE: Duration = Duration::from_mins(1);
 
 type Answering = Pin<Box<dyn Future<Output = (u64, Answer)> + Send>>;
 
@@ -377,32 +374,5 @@ impl From<Unsent> for End {
             Unsent::Stalled => Self::Stalled,
             Unsent::Gone => Self::Gone,
         }
-    }
-}
-
-/// How many messages a client may still send in this minute. It fills evenly, up to one minute's.
-struct Budget {
-    max: u32,
-    left: f64,
-    at: Instant,
-}
-
-impl Budget {
-    fn new(max: u32, now: Instant) -> Self {
-        Self {
-            max,
-            left: f64::from(max),
-            at: now,
-        }
-    }
-
-    /// Whether one more message is within the budget.
-    fn takes(&mut self, now: Instant) -> bool {
-        let max = f64::from(self.max);
-        let passed = (now - self.at).as_secs_f64() / MINUTE.as_secs_f64();
-        self.left = (self.left + passed * max).min(max);
-        self.at = now;
-        self.left -= 1.0;
-        self.left >= 0.0
     }
 }

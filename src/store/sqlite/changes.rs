@@ -10,10 +10,10 @@ use std::time::Duration;
 use rusqlite::{Transaction, params};
 
 use super::log::Trim;
-use super::record::{Place, encode};
 use super::resumes::Resumes;
 use super::rows::{Stored, receipt_hash, receipt_sum};
 use super::{Append, Forget, Job, ReceiptRow};
+use crate::store::record::{Place, encode};
 use crate::store::{Error, Given};
 use crate::topic::{Class, Event, Kind, Status, TopicName};
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::Sqlite;
-use super::record::{Place, decode};
 use super::rows::{self, EventRow, Stored};
 use crate::store::memory::Bounds;
+use crate::store::record::{Place, decode};
 use crate::topic::{Event, Seq, TopicName};
 
 /// Rows are deleted when as many have left the log, or this many bytes.

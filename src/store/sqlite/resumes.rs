@@ -5,9 +5,9 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::record::sum_of;
 use super::rows::Ends;
 use crate::store::Metrics;
+use crate::store::record::sum_of;
 
 /// Most rows that are deleted in one transaction.
 const PORTION: i64 = 500;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
-use super::record::{Place, sum_of};
+use crate::store::record::{Place, sum_of};
 use crate::store::{Fingerprint, Given};
 use crate::topic::{Epoch, Seq, Status, TopicName};
 

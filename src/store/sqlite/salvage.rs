@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
-use super::record::{Place, decode, encode};
 use super::rows::{self, EventRow, Stored};
 use super::{file, resumes, wal};
 use crate::store::config::Sqlite;
 use crate::store::new_epoch;
+use crate::store::record::{Place, decode, encode};
 use crate::topic::{Epoch, TopicName};
 
 /// The topics that were whole, with their epochs and heads.

@@ -72,11 +72,18 @@ impl Apps {
 /// The jobs that have not ended, as far as somebody may read them.
 async fn jobs(hub: &Hub, principal: Option<&Principal>) -> Vec<Value> {
     let mut listed = Vec::new();
-    let page = hub.jobs(None, None, LIST_MAX, |_| true).await;
+    let may_read = |topic: &TopicName, owner: Option<&str>| {
+        principal.is_none_or(|principal| auth::may(principal, auth::Action::Read, topic, owner))
+    };
+    let page = match hub.jobs(None, None, LIST_MAX, may_read).await {
+        Ok(page) => page,
+        Err(error) => {
+            tracing::warn!(%error, "the jobs cannot be listed");
+            return listed;
+        }
+    };
     for job in page.jobs {
-        let may_read =
-            |principal: &Principal| auth::may(principal, auth::Action::Read, job.topic(), None);
-        if job.status().is_final() || !principal.is_none_or(may_read) {
+        if job.status().is_final() {
             continue;
         }
         let record = job.record();
@@ -99,25 +106,35 @@ async fn documents(hub: &Hub, user: Option<&str>) -> Vec<Value> {
         ..TopicFilter::default()
     };
     if let Some(user) = user {
-        let topic = TopicName::new(Kind::Documents, user).ok();
-        if let Some(topic) = topic.and_then(|name| hub.topic(&name)) {
-            open_documents(&topic.snapshot().facts, &mut listed);
+        if let Ok(name) = TopicName::new(Kind::Documents, user) {
+            documents_of(hub, &name, &mut listed).await;
         }
         return listed;
     }
     while listed.len() < LIST_MAX {
-        let page = hub.topics(&filter, 64, |_| true);
-        for topic in &page.topics {
-            open_documents(&topic.snapshot().facts, &mut listed);
+        let Ok(page) = hub.topics(&filter, 64, |_, _| true).await else {
+            break;
+        };
+        for line in &page.topics {
+            documents_of(hub, &line.topic, &mut listed).await;
         }
         match page.topics.last() {
-            Some(last) if page.more => filter.after = Some(last.name().as_str().to_owned()),
+            Some(last) if page.more => filter.after = Some(last.topic.as_str().to_owned()),
             _ => break,
         }
         tokio::task::yield_now().await;
     }
     listed.truncate(LIST_MAX);
     listed
+}
+
+/// Those of one user. While the store is away nobody knows of any.
+async fn documents_of(hub: &Hub, name: &TopicName, listed: &mut Vec<Value>) {
+    match hub.open(name).await {
+        Ok(Some(topic)) => open_documents(&topic.snapshot().facts, listed),
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "documents cannot be listed"),
+    }
 }
 
 fn open_documents(events: &[Arc<Event>], listed: &mut Vec<Value>) {

@@ -17,17 +17,17 @@ const OWNED: u8 = 0x80;
 
 /// The place of an event.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) topic: &'a TopicName,
-    pub(super) epoch: &'a Epoch,
-    pub(super) seq: u64,
+pub(crate) struct Place<'a> {
+    pub(crate) topic: &'a TopicName,
+    pub(crate) epoch: &'a Epoch,
+    pub(crate) seq: u64,
     /// The offset of the topic's event before, zero for none.
-    pub(super) prev: i64,
+    pub(crate) prev: i64,
 }
 
 impl Place<'_> {
     /// The checksum of a record at this place.
-    pub(super) fn sum(&self, record: &[u8]) -> i64 {
+    pub(crate) fn sum(&self, record: &[u8]) -> i64 {
         let mut digest = Sha256::new();
         digest.update(self.topic.as_str());
         digest.update([0]);
@@ -41,7 +41,7 @@ impl Place<'_> {
 }
 
 /// A checksum over several texts.
-pub(super) fn sum_of<const N: usize>(parts: [&[u8]; N]) -> i64 {
+pub(crate) fn sum_of<const N: usize>(parts: [&[u8]; N]) -> i64 {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update((part.len() as u64).to_le_bytes());
@@ -58,7 +58,7 @@ fn first_eight(digest: Sha256) -> i64 {
 }
 
 /// An event as bytes.
-pub(super) fn encode(event: &Event) -> Vec<u8> {
+pub(crate) fn encode(event: &Event) -> Vec<u8> {
     let (kind, payload) = match &event.payload {
         Payload::Object(data) => (0, data),
         Payload::Value(data) => (1, data),
@@ -89,7 +89,7 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// The event at a place, or nothing when the bytes are no record.
-pub(super) fn decode(place: &Place<'_>, bytes: &[u8]) -> Option<Arc<Event>> {
+pub(crate) fn decode(place: &Place<'_>, bytes: &[u8]) -> Option<Arc<Event>> {
     let mut rest = bytes;
     let id = Uuid::from_bytes(take(&mut rest)?);
     let timestamp_ms = i64::from_le_bytes(take(&mut rest)?);

@@ -1,0 +1,207 @@
+//! A node: the real binary over a Redis, and what a client of it sees.
+
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+
+/// Longest that something is waited for.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Node {
+    child: Child,
+    pub(crate) url: String,
+    pub(crate) client: reqwest::Client,
+}
+
+impl Node {
+    pub(crate) fn start(redis: &str) -> Self {
+        Self::start_with(redis, &[])
+    }
+
+    /// A node with more settings, each `key=value`.
+    pub(crate) fn start_with(redis: &str, settings: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        for name in ["PORT", "RUST_LOG", "TIDINGS_CONFIG", "TIDINGS_URL"] {
+            command.env_remove(name);
+        }
+        command
+            .env("REDIS_URL", redis)
+            .args(["serve", "--listen", "127.0.0.1:0"]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let url = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .unwrap_or_else(|| panic!("no address in `{line}`"))
+            .to_owned();
+        let client = reqwest::Client::new();
+        Self { child, url, client }
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits until it says that it is ready, or that it is not.
+    pub(crate) async fn until_ready(&self, is_ready: bool) {
+        let ready = async {
+            loop {
+                let (status, _) = self.get("/readyz").await;
+                if (status == 200) == is_ready {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let ready = tokio::time::timeout(LIMIT, ready).await;
+        ready.unwrap_or_else(|_| panic!("never ready = {is_ready}"));
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        let answer = self
+            .client
+            .get(format!("{}{path}", self.url))
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or_default())
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self
+            .client
+            .post(format!("{}{path}", self.url))
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or_default())
+    }
+
+    pub(crate) async fn publish(&self, topic: &str, body: &Value) -> (u16, Value) {
+        self.post(&format!("/v1/topics/{topic}/events"), body).await
+    }
+
+    pub(crate) async fn publish_keyed(&self, topic: &str, body: &Value, key: &str) -> (u16, Value) {
+        let answer = self
+            .client
+            .post(format!("{}/v1/topics/{topic}/events", self.url))
+            .header("Idempotency-Key", key)
+            .json(body)
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or_default())
+    }
+
+    /// All events of a topic, in order.
+    pub(crate) async fn log(&self, topic: &str) -> Vec<Value> {
+        let mut events = Vec::new();
+        let mut since = String::new();
+        loop {
+            let path = format!("/v1/topics/{topic}/events?limit=1000{since}");
+            let (status, page) = self.get(&path).await;
+            assert_eq!(status, 200, "{page}");
+            events.extend(page["events"].as_array().unwrap().iter().cloned());
+            match page["cursor"].as_str() {
+                Some(cursor) => since = format!("&since={cursor}"),
+                None => return events,
+            }
+        }
+    }
+
+    /// Follows a topic as lines of envelopes.
+    pub(crate) async fn stream(&self, topic: &str, since: Option<&str>) -> Stream {
+        let since = since.map_or(String::new(), |since| format!("?since={since}"));
+        let answer = self
+            .client
+            .get(format!("{}/v1/topics/{topic}/events{since}", self.url))
+            .header("Accept", "application/x-ndjson")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200);
+        Stream {
+            bytes: answer.bytes_stream().boxed(),
+            rest: Vec::new(),
+            lines: VecDeque::new(),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A stream of envelopes.
+pub(crate) struct Stream {
+    bytes: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    rest: Vec<u8>,
+    lines: VecDeque<Value>,
+}
+
+impl Stream {
+    /// The next line; nothing when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        let next = tokio::time::timeout(LIMIT, self.wait_for_next()).await;
+        next.expect("a line comes in time")
+    }
+
+    async fn wait_for_next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(line) = self.lines.pop_front() {
+                return Some(line);
+            }
+            self.rest.extend(self.bytes.next().await?.ok()?);
+            while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                if line.len() > 1 {
+                    self.lines.push_back(serde_json::from_slice(&line).unwrap());
+                }
+            }
+        }
+    }
+
+    /// The numbers of the next events.
+    pub(crate) async fn seqs(&mut self, count: usize) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        while seqs.len() < count {
+            let line = self.next().await.expect("the stream goes on");
+            seqs.push(
+                line["seq"]
+                    .as_u64()
+                    .unwrap_or_else(|| panic!("no event: {line}")),
+            );
+        }
+        seqs
+    }
+}
+
+pub(crate) fn progress(n: u64) -> Value {
+    json!({"name": "progress", "data": {"n": n}})
+}
+
+pub(crate) fn fact(n: u64) -> Value {
+    json!({"name": "model_result", "data": {"n": n}})
+}
