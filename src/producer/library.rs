@@ -4,7 +4,7 @@
 //! Faces ask a [`Librarian`]. Every change it makes becomes an event of `library:{id}`
 //! (`library.created`, `library.deleted`, `document.added`, `document.deleted`), appended before
 //! the call returns. With the embedded store an event that could not be appended, or whose turn a
-//! crash took, is told later (`telling`); a service keeps no such note.
+//! crash took, is told later (`telling.rs`); a service keeps no such note.
 
 mod checks;
 mod import;

@@ -8,7 +8,7 @@ use serde_json::Value;
 fn metadata() -> Value {
     let cargo = option_env!("CARGO").unwrap_or("cargo");
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);

@@ -3,8 +3,9 @@
 //! The index ranks by BM25, which costs microseconds for every row that has a word, so a word that
 //! half of a large library has would cost a tenth of a second. So at most `ranked_max` rows are
 //! ranked: the rare words of a query choose and rank them (in a library whose words are all rare,
-//! that is plain BM25); what a common word adds to them is its weight, without its frequency. When
-//! a query has common words only, the newest rows that have the most of them are ranked.
+//! that is plain BM25); what a common word adds to the best of them is its weight, without its
+//! frequency. When a query has common words only, the newest rows that have the most of them are
+//! ranked.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,6 +19,12 @@ use crate::document::{DocumentId, Hit, LibraryId, Search};
 
 /// How much more a word counts in a title than in a text.
 const TITLE_WEIGHT: f64 = 2.0;
+
+/// To how many of the best rows, at least, common words add their weight.
+const WEIGHED: usize = 24;
+
+/// How many of the common words do, the rarest of them.
+const WEIGHED_WORDS: usize = 4;
 
 /// How many tokens a snippet has.
 const SNIPPET_TOKENS: u32 = 24;
@@ -64,8 +71,7 @@ pub(super) fn search(
         known.extend(index.probe(word)?);
     }
     known.sort_by(|a, b| a.chunks.total_cmp(&b.chunks));
-    let mut scores = index.scores(&known)?;
-    scores.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    let scores = index.scores(&known, wanted.k)?;
     index.hits(&known, &scores, wanted.k)
 }
 
@@ -113,8 +119,9 @@ impl Index<'_> {
         }))
     }
 
-    /// Scores of the rows that may be nearest; more is nearer. `known` begins with the rarest.
-    fn scores(&self, known: &[Word]) -> Result<Vec<(i64, f64)>, Error> {
+    /// Scores of the rows that may be nearest, nearest (the highest) first. `known` begins with the
+    /// rarest.
+    fn scores(&self, known: &[Word], k: usize) -> Result<Vec<(i64, f64)>, Error> {
         let mut budget = self.ranked_max as f64;
         let ranking: Vec<&str> = known
             .iter()
@@ -129,7 +136,7 @@ impl Index<'_> {
             return Ok(Vec::new());
         }
         if ranking.is_empty() {
-            return self.scores_of_common(others);
+            return Ok(sorted(self.scores_of_common(others)?));
         }
         let expression = words::any(&ranking);
         let mut statement = self.statement(
@@ -138,17 +145,20 @@ impl Index<'_> {
         let rows = statement.query_map(params![TITLE_WEIGHT, expression], |row| {
             Ok((row.get(0)?, -row.get::<_, f64>(1)?))
         })?;
-        let mut scores = rows.collect::<rusqlite::Result<HashMap<i64, f64>>>()?;
+        let mut scores = sorted(rows.collect::<rusqlite::Result<Vec<(i64, f64)>>>()?);
+        let best = scores.len().min(WEIGHED.max(k.saturating_mul(2)));
         let all = self.chunks as f64;
-        for word in others {
-            let both = format!("({expression}) AND {}", words::any(&[&word.text]));
-            for row in self.newest(&both, self.ranked_max)? {
-                if let Some(score) = scores.get_mut(&row) {
+        let mut has =
+            self.statement("SELECT 1 FROM words_N WHERE words_N MATCH ?1 AND rowid = ?2")?;
+        for word in others.iter().take(WEIGHED_WORDS) {
+            let expression = words::any(&[&word.text]);
+            for (row, score) in &mut scores[..best] {
+                if has.exists(params![expression, *row])? {
                     *score += word.weight(all);
                 }
             }
         }
-        Ok(scores.into_iter().collect())
+        Ok(sorted(scores))
     }
 
     /// Scores when every word is common: what a row has of them.
@@ -222,4 +232,10 @@ impl Index<'_> {
         }
         Ok(hits)
     }
+}
+
+/// The nearest first; of those that are as near, the newest.
+fn sorted(mut scores: Vec<(i64, f64)>) -> Vec<(i64, f64)> {
+    scores.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    scores
 }
