@@ -17,6 +17,8 @@ export interface NewEvent {
   terminal?: boolean | undefined;
   /** Which attempt of a job the event is of; kept in the envelope. */
   attempt?: number | undefined;
+  /** The user whose topic it is (the `sub` of a token); the first event that says so counts. */
+  owner?: string | undefined;
 }
 
 export interface BatchEntry {
@@ -38,6 +40,8 @@ export interface BatchEntry {
   attempt?: number | undefined;
   /** 1 to 255 visible ASCII characters. */
   idempotency_key?: string | undefined;
+  /** The user whose topic it is (the `sub` of a token); the first event that says so counts. */
+  owner?: string | undefined;
 }
 
 /** CloudEvents 1.0 in JSON; extension attributes are allowed and not kept. */
@@ -206,7 +210,7 @@ export interface Problem {
   status: number;
   /** What is wrong in this very case, and what to do. */
   detail: string;
-  code: "not_json" | "body_unreadable" | "body_too_slow" | "path_unknown" | "topic_unknown" | "clarification_unknown" | "method_not_allowed" | "not_acceptable" | "upgrade_required" | "job_unknown" | "job_state" | "idempotency_key_in_flight" | "clarification_known" | "clarification_answered" | "clarification_expired" | "gap" | "body_too_large" | "payload_too_large" | "batch_too_long" | "media_type" | "shape" | "query_invalid" | "topic_invalid" | "event_name_invalid" | "payload_invalid" | "cursor_invalid" | "idempotency_key_invalid" | "idempotency_key_reused" | "clarification_invalid" | "answer_invalid" | "cloud_event_invalid" | "internal" | "draining" | "topics_full" | "topic_full" | "store_full";
+  code: "not_json" | "body_unreadable" | "body_too_slow" | "unauthorized" | "forbidden" | "origin_refused" | "limit_reached" | "revocations_full" | "path_unknown" | "topic_unknown" | "clarification_unknown" | "method_not_allowed" | "not_acceptable" | "upgrade_required" | "job_unknown" | "job_state" | "idempotency_key_in_flight" | "clarification_known" | "clarification_answered" | "clarification_expired" | "gap" | "body_too_large" | "payload_too_large" | "batch_too_long" | "media_type" | "shape" | "query_invalid" | "topic_invalid" | "event_name_invalid" | "payload_invalid" | "cursor_invalid" | "idempotency_key_invalid" | "idempotency_key_reused" | "clarification_invalid" | "answer_invalid" | "cloud_event_invalid" | "internal" | "draining" | "topics_full" | "topic_full" | "store_full" | "library_unknown" | "document_unknown" | "id_invalid" | "document_invalid" | "upstream_failed" | "upstream_resting" | "library_busy" | "libraries_full";
   request_id: string;
 }
 
@@ -269,6 +273,104 @@ export interface CancelRequest {
   cancelling: true;
   reason: string | null;
   requested_at: string;
+}
+
+/** Other members, such as `index_type`, are passed over. */
+export interface NewLibrary {
+  name: string;
+  description?: string | null | undefined;
+}
+
+export interface Library {
+  id: string;
+  name: string;
+  description?: string | null | undefined;
+  num_documents: number;
+  num_chunks?: number | undefined;
+  created_at?: string | undefined;
+  metadata?: Record<string, unknown> | undefined;
+}
+
+/** `text` or `texts`. `author`, `document_type`, `source_url` and `tags` become members of the metadata. */
+export interface NewDocument {
+  title?: string | undefined;
+  text?: string | undefined;
+  texts?: Array<string> | undefined;
+  metadata?: Record<string, unknown> | undefined;
+  author?: string | undefined;
+  document_type?: string | undefined;
+  source_url?: string | undefined;
+  tags?: Array<string> | undefined;
+}
+
+export interface DocumentSummary {
+  id: string;
+  library_id?: string | undefined;
+  title: string;
+  num_chunks: number;
+  created_at?: string | undefined;
+  metadata?: Record<string, unknown> | undefined;
+}
+
+export type Document = DocumentSummary & {
+  text: string;
+};
+
+export interface DocumentPage {
+  documents: Array<DocumentSummary>;
+  /** What to ask for `after` next, if more follows. */
+  next: string | null;
+}
+
+/** `query` or `query_text`: plain words, in any order. */
+export interface Search {
+  query?: string | undefined;
+  query_text?: string | undefined;
+  k?: number | undefined;
+  distance_threshold?: number | null | undefined;
+}
+
+export interface Found {
+  results: Array<{
+    id: string;
+    document_id?: string | undefined;
+    document_title?: string | undefined;
+    /** The nearest chunk of the document. */
+    text: string;
+    /** What was given with the document, with `title`, `document_id`, `chunk_index` and `snippet` where it has no such member. */
+    metadata: Record<string, unknown>;
+    /** From BM25: above 0, at most 1, smaller is nearer. */
+    distance: number;
+    chunk?: Record<string, unknown> | undefined;
+  }>;
+  total_results?: number | undefined;
+  query_time_ms?: number | undefined;
+}
+
+export interface Imported {
+  successful: number;
+  failed: number;
+  results: Array<{
+    success: boolean;
+    document_id?: string | undefined;
+    title?: string | undefined;
+    num_chunks?: number | undefined;
+    error?: string | undefined;
+  }>;
+  /** Lines beyond `face.http.import_results_max` are counted, not listed. */
+  results_left_out?: number | undefined;
+}
+
+export interface ImportJob {
+  job_id: string;
+  topic: string;
+  total: number;
+}
+
+export interface WebSocketStats {
+  total_connections: number;
+  libraries_with_subscribers: number;
+  subscriptions_by_library: Record<string, unknown>;
 }
 
 /** Sent first. */
@@ -491,6 +593,82 @@ export interface GapPayload {
 
 /** Any other event. */
 export type EventPayload = unknown;
+
+/** Sent first. */
+export interface LibraryWelcomePayload {
+  type: "system";
+  message: string;
+  connection_id: string;
+}
+
+/** Answered by a response with the same `request_id`, in order. */
+export interface LibraryRequestPayload {
+  type?: "request" | undefined;
+  action: "search" | "add" | "get" | "delete" | "subscribe";
+  request_id: string;
+  data?: Record<string, unknown> | undefined;
+}
+
+/** `data` or `error` is null. */
+export interface LibraryResponsePayload {
+  type: "response";
+  request_id: string;
+  success: boolean;
+  data?: Record<string, unknown> | null | undefined;
+  error?: string | null | undefined;
+}
+
+/** Something changed in the library. */
+export interface LibraryEventPayload {
+  type: "event";
+  event_type: "library.created" | "library.deleted" | "document.added" | "document.deleted";
+  library_id: string;
+  data: Record<string, unknown>;
+}
+
+/** The message was no request. */
+export interface LibraryErrorPayload {
+  type: "error";
+  error: string;
+  details?: string | undefined;
+}
+
+/** What a client of Assist sends. */
+export interface AssistMessagePayload {
+  type: "auth" | "ping" | "join_room" | "leave_room" | "subscribe_system_metrics" | "unsubscribe_system_metrics" | "subscribe_job_updates" | "unsubscribe_job_updates" | "subscribe_document_updates" | "unsubscribe_document_updates" | "get_active_jobs" | "get_active_documents" | "broadcast_admin";
+  token?: string | undefined;
+  data?: Record<string, unknown> | undefined;
+}
+
+/** The token was taken. */
+export interface AssistConnectionPayload {
+  type: "connection";
+  status: "connected";
+  user_id: string;
+  timestamp: string;
+}
+
+/** Somebody came or went. */
+export interface AssistRoomEventPayload {
+  type: "room_event";
+  event: "user_joined" | "user_left";
+  room: string;
+  user_id: string;
+}
+
+/** Everything with `data`: metrics, jobs, documents, alerts, events of rooms. */
+export interface AssistDataPayload {
+  type: string;
+  data?: Record<string, unknown> | undefined;
+  timestamp?: string | undefined;
+}
+
+/** A message was refused. */
+export interface AssistErrorPayload {
+  type: "error";
+  error: string;
+  timestamp: string;
+}
 
 /** The payload of each event that has a name of its own. */
 export interface Payloads {

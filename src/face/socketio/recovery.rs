@@ -420,11 +420,7 @@ impl Recovery {
 
     /// What a client that connects goes on with: the session that it claims, if nothing of it is
     /// lost, with where each subscription goes on.
-    pub(crate) async fn recover(
-        &self,
-        claim: &Claim,
-        admission: &Admission,
-    ) -> Option<Regained> {
+    pub(crate) async fn recover(&self, claim: &Claim, admission: &Admission) -> Option<Regained> {
         let pid = claim.pid.as_deref()?;
         let by = admission.principal().name();
         let Some(session) = self.claim(pid, by.as_deref()).await else {
