@@ -20,6 +20,7 @@ use futures_util::Stream;
 use futures_util::future::Either;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::telling::Teller;
@@ -98,7 +99,8 @@ impl Librarian {
         }));
         if let Backend::Embedded(documents) = &librarian.0.backend {
             let (teller, documents) = (librarian.clone(), documents.clone());
-            drain.spawn(async move { teller.tell_until_drain(documents).await });
+            let began = Instant::now();
+            drain.spawn(async move { teller.tell_until_drain(documents, began).await });
             let importer = librarian.clone();
             drain.spawn(async move { importer.resume_imports().await });
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{Backend, Librarian, topic};
 use crate::store::documents::{Change, Documents};
@@ -24,6 +25,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A change that is younger may still be on its way.
 const AGE_MIN: Duration = Duration::from_secs(5);
+
+/// How exactly the age of a change is known.
+const CLOCK_STEP: Duration = Duration::from_millis(2);
 
 /// How many changes are told again at a time.
 const PAGE: usize = 256;
@@ -83,9 +87,11 @@ impl Librarian {
     }
 
     /// Forgets what was told and tells what was not, until the drain.
-    pub(super) async fn tell_until_drain(self, documents: Documents) {
-        // What the last process left.
-        self.tell_owed(&documents, Duration::ZERO).await;
+    /// `began` is from before the first change of this process.
+    pub(super) async fn tell_until_drain(self, documents: Documents, began: Instant) {
+        // What the last process left: whoever made a change in this one is telling it.
+        let is_left = |change: &Change| change.age() > began.elapsed() + CLOCK_STEP;
+        self.tell_owed(&documents, is_left).await;
         let mut is_draining = false;
         while !is_draining {
             tokio::select! {
@@ -95,7 +101,8 @@ impl Librarian {
             }
             self.forget_told(&documents).await;
             if self.0.teller.owes.swap(false, Ordering::AcqRel) {
-                self.tell_owed(&documents, AGE_MIN).await;
+                self.tell_owed(&documents, |change| change.age() >= AGE_MIN)
+                    .await;
             }
         }
     }
@@ -109,14 +116,14 @@ impl Librarian {
         }
     }
 
-    async fn tell_owed(&self, documents: &Documents, age_min: Duration) {
+    async fn tell_owed(&self, documents: &Documents, is_due: impl Fn(&Change) -> bool) {
         let changes = match documents.changes(PAGE).await {
             Ok(changes) => changes,
             Err(error) => return tracing::warn!(%error, "owed changes could not be read"),
         };
         let is_full = changes.len() == PAGE;
         for change in changes {
-            if change.age() < age_min {
+            if !is_due(&change) {
                 self.0.teller.owes.store(true, Ordering::Release);
             } else if self.is_known(&change) {
                 self.0.teller.has_told(change);
