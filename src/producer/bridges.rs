@@ -10,9 +10,9 @@
 mod action;
 mod bridge;
 mod emitter;
-mod manager;
 mod pickle;
 mod plain;
+mod python;
 
 pub use self::action::{Action, Aim, Argument};
 pub use self::bridge::Metrics;

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::drain::Drain;
 use crate::hub::Hub;
 use crate::producer::bridges::action::{Action, Aim, Arguments, Broken, has_bytes};
-use crate::producer::bridges::{Bridge, Bridges, emitter, manager, plain};
+use crate::producer::bridges::{Bridge, Bridges, emitter, plain, python};
 use crate::store::{Heard, Lease};
 use crate::topic::{Draft, EventName, TopicName};
 
@@ -151,7 +151,7 @@ impl Worker {
         }
         let key = self.config.emitter_key.as_str();
         let understood = if channel == self.config.manager_channel {
-            manager::message(data)
+            python::message(data)
         } else if let Some(rest) = channel.strip_prefix(key) {
             if rest.starts_with("-request") {
                 emitter::request(data)
