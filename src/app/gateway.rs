@@ -42,6 +42,7 @@ pub struct Gateway {
     http: http::Metrics,
     connections: connection::Metrics,
     store_promise: String,
+    limits: Limits,
 }
 
 impl Gateway {
@@ -80,6 +81,7 @@ impl Gateway {
         let parts = (library, &door, &drain);
         let router = router(config, parts, metrics, Arc::new(registry));
 
+        let limits = door.limits().clone();
         let faces = Arc::new((door, socketio.clone(), router));
         let service = service_fn(
             move |mut request: axum::http::Request<Deadline<Incoming>>| {
@@ -114,6 +116,7 @@ impl Gateway {
             http: http_metrics,
             connections,
             store_promise,
+            limits,
         })
     }
 
@@ -125,6 +128,11 @@ impl Gateway {
     /// The Socket.IO face.
     pub const fn socketio(&self) -> &SocketIo {
         &self.socketio
+    }
+
+    /// How much somebody may take.
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What the store promises, in a few words.

@@ -3,12 +3,26 @@
 use std::io::{IsTerminal as _, stderr};
 
 use anyhow::anyhow;
-use tracing_subscriber::fmt;
+use tracing_subscriber::{EnvFilter, fmt, reload};
 
 use crate::app::config::{Format, Log};
 
+/// Changes what is logged while the process runs.
+pub(super) struct Filter(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl Filter {
+    /// From now on this is logged.
+    ///
+    /// # Errors
+    /// What is wrong with the filter; then nothing has changed.
+    pub(super) fn change(&self, config: &Log) -> Result<(), String> {
+        let directives = config.directives()?;
+        (self.0)(directives).map_err(|error| error.to_string())
+    }
+}
+
 /// Starts logging. Once in a process.
-pub(super) fn start(config: &Log) -> anyhow::Result<()> {
+pub(super) fn start(config: &Log) -> anyhow::Result<Filter> {
     let filter = config
         .directives()
         .map_err(|what| anyhow!("log.filter: {what}"))?;
@@ -17,11 +31,19 @@ pub(super) fn start(config: &Log) -> anyhow::Result<()> {
         Format::Text => true,
         Format::Json => false,
     };
-    let log = fmt().with_env_filter(filter).with_writer(stderr);
-    let started = if text {
-        log.with_ansi(stderr().is_terminal()).try_init()
+    let log = fmt().with_env_filter(filter);
+    let (started, filter) = if text {
+        let log = log.with_writer(stderr).with_filter_reloading();
+        let handle = log.reload_handle();
+        let filter = Filter(Box::new(move |to| handle.reload(to)));
+        (log.with_ansi(stderr().is_terminal()).try_init(), filter)
     } else {
-        log.json().flatten_event(true).try_init()
+        let log = log.with_writer(stderr).json().flatten_event(true);
+        let log = log.with_span_list(false).with_filter_reloading();
+        let handle = log.reload_handle();
+        let filter = Filter(Box::new(move |to| handle.reload(to)));
+        (log.try_init(), filter)
     };
-    started.map_err(|error| anyhow!("cannot start the log: {error}"))
+    started.map_err(|error| anyhow!("cannot start the log: {error}"))?;
+    Ok(filter)
 }

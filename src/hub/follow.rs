@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::hub::metrics::age;
 use crate::hub::topic::State;
 use crate::hub::{Hub, Shared, TooManyTopics, Topic};
 use crate::store::{self, News, Page, Redis, new_epoch};
@@ -223,6 +224,7 @@ impl Hub {
             if event.seq == head.seq.next() {
                 state.copy(&event);
                 drop(state);
+                self.0.metrics.node_lag.observe(age(&event));
                 self.tell(&topic, &event);
                 return;
             }

@@ -1,9 +1,9 @@
 //! Many nodes over one Redis: the real binary, a real redis-server, and what clients see.
 
 mod bridges;
-mod node;
+pub(crate) mod node;
 mod outage;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 
