@@ -1,10 +1,16 @@
 //! The log: to standard error, as text for people and as JSON for machines.
 
+mod json;
+mod words;
+
 use std::io::{IsTerminal as _, stderr};
 
 use anyhow::anyhow;
+use tracing_subscriber::fmt::format::DefaultFields;
 use tracing_subscriber::{EnvFilter, fmt, reload};
 
+use self::json::JsonLine;
+use self::words::Words;
 use crate::app::config::{Format, Log};
 
 /// Changes what is logged while the process runs.
@@ -33,13 +39,16 @@ pub(super) fn start(config: &Log) -> anyhow::Result<Filter> {
     };
     let log = fmt().with_env_filter(filter);
     let (started, filter) = if text {
-        let log = log.with_writer(stderr).with_filter_reloading();
+        let log = log
+            .with_writer(stderr)
+            .fmt_fields(Words(DefaultFields::new()));
+        let log = log.with_filter_reloading();
         let handle = log.reload_handle();
         let filter = Filter(Box::new(move |to| handle.reload(to)));
         (log.with_ansi(stderr().is_terminal()).try_init(), filter)
     } else {
-        let log = log.with_writer(stderr).json().flatten_event(true);
-        let log = log.with_span_list(false).with_filter_reloading();
+        let log = log.with_writer(stderr).event_format(JsonLine);
+        let log = log.with_filter_reloading();
         let handle = log.reload_handle();
         let filter = Filter(Box::new(move |to| handle.reload(to)));
         (log.try_init(), filter)

@@ -34,6 +34,11 @@ impl Parent {
         }
     }
 
+    /// The trace, as it is written.
+    pub fn trace_text(&self) -> String {
+        format!("{:032x}", self.trace)
+    }
+
     /// A step below this one.
     #[must_use]
     pub fn child(&self) -> Self {

@@ -29,9 +29,8 @@ impl Redis {
     pub(super) async fn enlist(&self, topic: &TopicName) {
         let commands = self.0.commands.with_options(&self.0.options);
         let name = (0.0, topic.as_str());
-        let added: Result<(), Fault> = commands
-            .zadd(self.list_key(), None, None, false, false, name)
-            .await;
+        let added = commands.zadd(self.list_key(), None, None, false, false, name);
+        let added: Result<(), Fault> = Box::pin(added).await;
         if let Err(error) = added {
             tracing::debug!(%topic, error = error.details(), "the topic is not on the list");
         }
@@ -87,7 +86,7 @@ impl Redis {
             max.to_string(),
         ];
         let commands = self.0.commands.with_options(&self.0.options);
-        commands.custom(command, args.to_vec()).await
+        Box::pin(commands.custom(command, args.to_vec())).await
     }
 
     /// A line of the list; nothing when the topic holds no event any more.
@@ -99,7 +98,7 @@ impl Redis {
         let fields = ["epoch", "seq", "status", "at", "owner"]
             .map(str::to_owned)
             .to_vec();
-        let values: Vec<Value> = commands.hmget(self.meta_key(&topic), fields).await?;
+        let values: Vec<Value> = Box::pin(commands.hmget(self.meta_key(&topic), fields)).await?;
         let mut texts = values.into_iter().map(Value::into_string);
         let mut next = || texts.next().flatten();
         let epoch = next().and_then(|text| Epoch::new(&text).ok());
@@ -117,7 +116,7 @@ impl Redis {
 
     async fn strike(&self, name: &str) {
         let commands = self.0.commands.with_options(&self.0.options);
-        let struck: Result<(), Fault> = commands.zrem(self.list_key(), name).await;
+        let struck: Result<(), Fault> = Box::pin(commands.zrem(self.list_key(), name)).await;
         if let Err(error) = struck {
             tracing::debug!(name, error = error.details(), "the name stays on the list");
         }
