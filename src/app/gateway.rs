@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
-use tower::{Layer as _, service_fn};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
 use crate::app::keys;
@@ -82,6 +82,7 @@ impl Gateway {
         let http = pages(config, parts, metrics, Arc::new(registry));
 
         let faces = Arc::new((door, socketio.clone(), http));
+        // Answers a request, whoever's page it is from.
         let service = service_fn(
             move |mut request: axum::http::Request<Deadline<Incoming>>| {
                 let faces = Arc::clone(&faces);
@@ -96,7 +97,18 @@ impl Gateway {
                 }
             },
         );
-        let service = cors.layer(service);
+        let ways = Arc::new((cors.layer(service.clone()), service));
+        let service = service_fn(move |request| {
+            let ways = Arc::clone(&ways);
+            async move {
+                let (crossing, plain) = &*ways;
+                if http::concerns(&request) {
+                    crossing.clone().oneshot(request).await
+                } else {
+                    plain.clone().oneshot(request).await
+                }
+            }
+        });
         let until = drain.clone();
         drain.spawn(wire::serve(
             listener,
