@@ -10,13 +10,14 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
-use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower::{Layer as _, service_fn};
 
 use crate::app::config::Config;
 use crate::app::keys;
 use crate::auth::{self, Auth, Origins};
 use crate::connection::Door;
 use crate::drain::Drain;
+use crate::face::http::Http;
 use crate::face::library::Watchers;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
@@ -78,23 +79,20 @@ impl Gateway {
         let library = librarian(config, &hub, &drain, &mut registry)?;
         let metrics = (connections.clone(), http_metrics.clone());
         let parts = (library, &door, &drain);
-        let router = router(config, parts, metrics, Arc::new(registry));
+        let http = pages(config, parts, metrics, Arc::new(registry));
 
-        let faces = Arc::new((door, socketio.clone(), router));
+        let faces = Arc::new((door, socketio.clone(), http));
         let service = service_fn(
             move |mut request: axum::http::Request<Deadline<Incoming>>| {
                 let faces = Arc::clone(&faces);
                 async move {
-                    let (door, socketio, router) = &*faces;
+                    let (door, socketio, http) = &*faces;
                     // Whatever comes after this sees no credential.
                     door.visitor(&mut request);
                     if SocketIo::owns(request.uri().path()) {
                         return Ok::<_, Infallible>(socketio.respond(request).await);
                     }
-                    router
-                        .clone()
-                        .oneshot(request.map(axum::body::Body::new))
-                        .await
+                    Ok(http.respond(request.map(axum::body::Body::new)).await)
                 }
             },
         );
@@ -162,13 +160,13 @@ impl Gateway {
     }
 }
 
-/// The paths of all faces but Socket.IO.
-fn router(
+/// All faces but Socket.IO.
+fn pages(
     config: &Config,
     (librarian, door, drain): (Librarian, &Door, &Drain),
     (connections, metrics): (connection::Metrics, http::Metrics),
     registry: Arc<Registry>,
-) -> axum::Router {
+) -> Http {
     let (face, hub) = (&config.face.http, door.hub());
     let library = (librarian, Watchers::default());
     let libraries = http::library::Libraries::new(
@@ -178,13 +176,13 @@ fn router(
         drain.clone(),
         metrics.clone(),
     );
-    let http = http::State::new(face.clone(), door.clone(), drain.clone(), metrics, registry);
+    let state = http::State::new(face.clone(), door.clone(), drain.clone(), metrics, registry);
     let apps = apps(config, library, hub, drain);
     let ws = sockets(config, (door, apps), drain, connections);
     let beside = dashboard::routes()
         .merge(ws.routes())
         .merge(http::library::routes(libraries));
-    http::routes(http, beside)
+    Http::new(state, beside)
 }
 
 /// The library over its store, or over the service that the config names.

@@ -82,7 +82,7 @@ impl Redis {
                 "held" | "moved" => return Ok(Appended::Refused),
                 "late" => {
                     // Redis was slow, or its clock was set: then the next try tells.
-                    self.look().await;
+                    Box::pin(self.look()).await;
                     continue;
                 }
                 _ => return Err(unreadable()),

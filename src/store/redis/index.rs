@@ -34,9 +34,8 @@ impl Redis {
     pub(super) async fn enlist(&self, topic: &TopicName) {
         let commands = self.0.commands.with_options(&self.0.options);
         let name = (0.0, topic.as_str());
-        let added: Result<(), Fault> = commands
-            .zadd(self.list_key(), None, None, false, false, name)
-            .await;
+        let added = commands.zadd(self.list_key(), None, None, false, false, name);
+        let added: Result<(), Fault> = Box::pin(added).await;
         if let Err(error) = added {
             tracing::debug!(%topic, error = error.details(), "the topic is not on the list");
         }
@@ -92,7 +91,7 @@ impl Redis {
             max.to_string(),
         ];
         let commands = self.0.commands.with_options(&self.0.options);
-        commands.custom(command, args.to_vec()).await
+        Box::pin(commands.custom(command, args.to_vec())).await
     }
 
     /// A line of the list; nothing when the topic holds no event any more.
@@ -105,8 +104,8 @@ impl Redis {
             .map(str::to_owned)
             .to_vec();
         let (values, counts): (Vec<Value>, HashMap<String, usize>) = try_join!(
-            commands.hmget(self.meta_key(&topic), fields),
-            commands.hgetall(self.key(&topic, ":here")),
+            Box::pin(commands.hmget(self.meta_key(&topic), fields)),
+            Box::pin(commands.hgetall(self.key(&topic, ":here"))),
         )?;
         let mut texts = values.into_iter().map(Value::into_string);
         let mut next = || texts.next().flatten();
@@ -126,7 +125,7 @@ impl Redis {
 
     async fn strike(&self, name: &str) {
         let commands = self.0.commands.with_options(&self.0.options);
-        let struck: Result<(), Fault> = commands.zrem(self.list_key(), name).await;
+        let struck: Result<(), Fault> = Box::pin(commands.zrem(self.list_key(), name)).await;
         if let Err(error) = struck {
             tracing::debug!(name, error = error.details(), "the name stays on the list");
         }

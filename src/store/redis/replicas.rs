@@ -44,7 +44,8 @@ impl Redis {
             ..self.0.options.clone()
         };
         let commands = self.0.commands.with_options(&options);
-        let reached: Result<Value, _> = commands.wait(i64::from(replicas), limit_ms).await;
+        let wait = commands.wait(i64::from(replicas), limit_ms);
+        let reached: Result<Value, _> = Box::pin(wait).await;
         let reached = reached.map_err(|error| self.failed(&error))?;
         if number(Some(reached)) >= u64::from(replicas) {
             return Ok(());

@@ -72,9 +72,14 @@ impl Script {
     ) -> Result<Vec<Value>, Error> {
         let client = client.with_options(options);
         let digest = self.digest.clone();
-        let done: Result<Value, Error> = client.evalsha(digest, keys.clone(), args.clone()).await;
+        // The futures of commands are many KiB, and would be moved with those of all who may wait
+        // for Redis, even where there is none.
+        let sent = Box::pin(client.evalsha(digest, keys.clone(), args.clone()));
+        let done: Result<Value, Error> = sent.await;
         let value = match done {
-            Err(error) if is_unknown(&error) => client.eval(self.text, keys, args).await?,
+            Err(error) if is_unknown(&error) => {
+                Box::pin(client.eval(self.text, keys, args)).await?
+            }
             done => done?,
         };
         Ok(value.into_array())
