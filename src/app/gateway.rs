@@ -25,10 +25,10 @@ use crate::face::ws::{Apps, Crowd, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::limit::{self, Limits};
-use crate::producer::bridges;
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
+use crate::producer::{bridges, inbox};
 use crate::store::Store;
 use crate::store::documents::Documents;
 use crate::wire::{self, Deadline, Outboxes};
@@ -231,6 +231,8 @@ async fn door(
 ) -> anyhow::Result<Door> {
     let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
     let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
+    let store = hub.store().clone();
+    limits.on_user_change(move |user, count| store.note_connections(user, count));
     let origins = Origins::new(&config.face.http.cors_origins)?;
     let door = Door::new(auth, limits, origins, hub.clone());
     keys::keep(config, door.auth(), drain).await?;
@@ -251,7 +253,7 @@ fn sockets(
     Ws::new(face, door.clone(), apps, drain.clone(), connections)
 }
 
-/// Lets other people's emitters in.
+/// Lets other people's emitters in, and empties the inbox of workers.
 fn bridge(
     config: &Config,
     (hub, drain): (&Hub, &Drain),
@@ -260,6 +262,8 @@ fn bridge(
 ) {
     /// Most actions that wait for the sockets of this node.
     const ACTIONS_MAX: usize = 1024;
+    let metrics = inbox::Metrics::register(registry);
+    inbox::start(&config.producer.inbox, (hub, drain), &metrics);
     let metrics = bridges::Metrics::register(registry);
     let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
     bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);
