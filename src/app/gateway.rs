@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
-use tower::{Layer as _, service_fn};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
 use crate::app::keys;
@@ -25,10 +25,10 @@ use crate::face::ws::{Apps, Crowd, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::limit::{self, Limits};
-use crate::producer::bridges;
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
+use crate::producer::{bridges, inbox};
 use crate::store::Store;
 use crate::store::documents::Documents;
 use crate::wire::{self, Deadline, Outboxes};
@@ -57,6 +57,8 @@ impl Gateway {
         let addr = listener.local_addr()?;
 
         let drain = Drain::new();
+        #[cfg(feature = "otlp")]
+        crate::app::telemetry::otlp::start(&config.trace, &drain)?;
         let mut registry = Registry::default();
         let store = Store::open(config.store.clone())?;
         let store_promise = store.promise().to_owned();
@@ -84,6 +86,7 @@ impl Gateway {
 
         let limits = door.limits().clone();
         let faces = Arc::new((door, socketio.clone(), http));
+        // Answers a request, whoever's page it is from.
         let service = service_fn(
             move |mut request: axum::http::Request<Deadline<Incoming>>| {
                 let faces = Arc::clone(&faces);
@@ -98,7 +101,18 @@ impl Gateway {
                 }
             },
         );
-        let service = cors.layer(service);
+        let ways = Arc::new((cors.layer(service.clone()), service));
+        let service = service_fn(move |request| {
+            let ways = Arc::clone(&ways);
+            async move {
+                let (crossing, plain) = &*ways;
+                if http::concerns(&request) {
+                    crossing.clone().oneshot(request).await
+                } else {
+                    plain.clone().oneshot(request).await
+                }
+            }
+        });
         let until = drain.clone();
         drain.spawn(wire::serve(
             listener,
@@ -227,6 +241,8 @@ async fn door(
 ) -> anyhow::Result<Door> {
     let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
     let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
+    let store = hub.store().clone();
+    limits.on_user_change(move |user, count| store.note_connections(user, count));
     let origins = Origins::new(&config.face.http.cors_origins)?;
     let door = Door::new(auth, limits, origins, hub.clone());
     keys::keep(config, door.auth(), drain).await?;
@@ -247,7 +263,7 @@ fn sockets(
     Ws::new(face, door.clone(), apps, drain.clone(), connections)
 }
 
-/// Lets other people's emitters in.
+/// Lets other people's emitters in, and empties the inbox of workers.
 fn bridge(
     config: &Config,
     (hub, drain): (&Hub, &Drain),
@@ -256,6 +272,8 @@ fn bridge(
 ) {
     /// Most actions that wait for the sockets of this node.
     const ACTIONS_MAX: usize = 1024;
+    let metrics = inbox::Metrics::register(registry);
+    inbox::start(&config.producer.inbox, (hub, drain), &metrics);
     let metrics = bridges::Metrics::register(registry);
     let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
     bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);

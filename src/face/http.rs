@@ -42,7 +42,7 @@ use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 pub use self::config::Config;
-pub use self::cors::{OriginError, cors};
+pub use self::cors::{OriginError, concerns, cors};
 pub use self::metrics::Metrics;
 
 use self::exchange::Exchange;

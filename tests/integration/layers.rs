@@ -24,7 +24,7 @@ const FLOORS: [(&str, u8); 16] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("rusqlite", &["store"]),
     ("fred", &["store", "cluster"]),
     ("socketioxide", &["face/socketio"]),
@@ -32,6 +32,10 @@ const HOMES: [(&str, &[&str]); 9] = [
     ("hyper_util", &["wire", "cluster"]),
     ("jsonwebtoken", &["auth"]),
     ("reqwest", &["upstream"]),
+    ("opentelemetry", &["upstream"]),
+    ("opentelemetry_sdk", &["upstream"]),
+    ("opentelemetry_otlp", &["upstream"]),
+    ("opentelemetry_http", &["upstream"]),
     ("sysinfo", &["producer/monitor"]),
     ("axum", &["face", "app"]),
 ];

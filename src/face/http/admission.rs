@@ -167,9 +167,9 @@ impl Caller {
     ///
     /// # Errors
     /// When the caller or its address holds as many as it may.
-    pub(crate) fn take_places(&self) -> Result<Places, Refusal> {
-        let limits = self.door.limits();
-        Ok(limits.connect(self.visitor.address, self.name().as_deref())?)
+    pub(crate) async fn take_places(&self) -> Result<Places, Refusal> {
+        let (address, user) = (Some(self.visitor.address), self.name());
+        Ok(self.door.connect(address, user.as_deref()).await?)
     }
 
     /// The name of the caller, if it has one.

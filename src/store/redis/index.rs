@@ -1,9 +1,12 @@
 //! The list of topics: a sorted set of their names, tidied when it is read.
 
+use std::collections::HashMap;
+
 use fred::error::Error as Fault;
 use fred::interfaces::{ClientLike as _, HashesInterface as _, SortedSetsInterface as _};
 use fred::types::{ClusterHash, CustomCommand, Value};
 use futures_util::future::join_all;
+use tokio::try_join;
 
 use crate::store::Error;
 use crate::store::redis::Redis;
@@ -18,6 +21,8 @@ pub(crate) struct Listed {
     pub(crate) status: Option<String>,
     pub(crate) updated_ms: i64,
     pub(crate) owner: Option<String>,
+    /// How many subscribers it has on other nodes.
+    pub(crate) elsewhere: usize,
 }
 
 impl Redis {
@@ -98,7 +103,10 @@ impl Redis {
         let fields = ["epoch", "seq", "status", "at", "owner"]
             .map(str::to_owned)
             .to_vec();
-        let values: Vec<Value> = Box::pin(commands.hmget(self.meta_key(&topic), fields)).await?;
+        let (values, counts): (Vec<Value>, HashMap<String, usize>) = try_join!(
+            Box::pin(commands.hmget(self.meta_key(&topic), fields)),
+            Box::pin(commands.hgetall(self.key(&topic, ":here"))),
+        )?;
         let mut texts = values.into_iter().map(Value::into_string);
         let mut next = || texts.next().flatten();
         let epoch = next().and_then(|text| Epoch::new(&text).ok());
@@ -110,6 +118,7 @@ impl Redis {
             head: Seq(head),
             status,
             owner,
+            elsewhere: self.sum_elsewhere(&counts),
             updated_ms: at.and_then(|text| text.parse().ok()).unwrap_or(0),
         }))
     }

@@ -27,6 +27,12 @@ pub(super) struct Scripts {
     pub(super) lease: Script,
     pub(super) renew: Script,
     pub(super) forget: Script,
+    pub(super) alive: Script,
+    pub(super) tally: Script,
+    pub(super) ask: Script,
+    pub(super) answer: Script,
+    pub(super) take: Script,
+    pub(super) settle: Script,
 }
 
 impl Scripts {
@@ -41,6 +47,12 @@ impl Scripts {
             lease: Script::new("lease", include_str!("lease.lua")),
             renew: Script::new("renew", include_str!("renew.lua")),
             forget: Script::new("forget", include_str!("forget.lua")),
+            alive: Script::new("alive", include_str!("alive.lua")),
+            tally: Script::new("tally", include_str!("tally.lua")),
+            ask: Script::new("ask", include_str!("ask.lua")),
+            answer: Script::new("answer", include_str!("answer.lua")),
+            take: Script::new("take", include_str!("take.lua")),
+            settle: Script::new("settle", include_str!("settle.lua")),
         }
     }
 }
