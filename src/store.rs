@@ -136,7 +136,7 @@ impl Store {
         match chosen {
             Opening::Memory => {}
             Opening::Sqlite(dir) => sqlite = Some(Sqlite::open(dir, &config, &metrics)?),
-            Opening::Redis(url) => redis = Some(Redis::open(&config, url)?),
+            Opening::Redis(url) => redis = Some(Redis::open(&config, url, &metrics)?),
         }
         let promise = match (&sqlite, &redis) {
             (Some(sqlite), _) => format!(
@@ -234,6 +234,18 @@ impl Store {
     /// The counters of the store.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Brings what is measured, rather than counted, up to date.
+    pub fn measure(&self) {
+        let queue = self.sqlite().map_or(0, Sqlite::waiting);
+        let metrics = &self.0.metrics;
+        metrics.queue.set(i64::try_from(queue).unwrap_or(i64::MAX));
+        metrics
+            .bytes
+            .set(i64::try_from(self.bytes()).unwrap_or(i64::MAX));
+        let is_writable = matches!(self.condition(), Condition::Writable);
+        metrics.is_writable.set(i64::from(is_writable));
     }
 
     /// Records by which somebody is known again after the process was killed.

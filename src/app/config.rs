@@ -6,6 +6,7 @@
 //! Defaults live in the embedded file alone: a part that joins is one line in [`Config`] and one
 //! section in that file.
 
+mod difference;
 mod environment;
 mod flatten;
 mod log;
@@ -120,6 +121,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
 }
 
 impl Config {
+    /// The keys of what is otherwise in another configuration.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        difference::keys(self, other)
+    }
+
     /// What each value alone does not show to be wrong.
     fn contradictions(&self, origins: &BTreeMap<Vec<String>, Origin>) -> Vec<Problem> {
         let mut found = Vec::new();

@@ -43,6 +43,7 @@ pub struct Gateway {
     http: http::Metrics,
     connections: connection::Metrics,
     store_promise: String,
+    limits: Limits,
 }
 
 impl Gateway {
@@ -81,6 +82,7 @@ impl Gateway {
         let parts = (library, &door, &drain);
         let http = pages(config, parts, metrics, Arc::new(registry));
 
+        let limits = door.limits().clone();
         let faces = Arc::new((door, socketio.clone(), http));
         // Answers a request, whoever's page it is from.
         let service = service_fn(
@@ -124,6 +126,7 @@ impl Gateway {
             http: http_metrics,
             connections,
             store_promise,
+            limits,
         })
     }
 
@@ -135,6 +138,11 @@ impl Gateway {
     /// The Socket.IO face.
     pub const fn socketio(&self) -> &SocketIo {
         &self.socketio
+    }
+
+    /// How much somebody may take.
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What the store promises, in a few words.

@@ -225,7 +225,7 @@ impl Http {
     /// Answers a request.
     pub async fn respond(&self, request: Request) -> Response {
         let exchange = Exchange::begin(&request);
-        let answer = self.answer(request, &exchange);
+        let answer = exchange.origin().scope(self.answer(request, &exchange));
         let response = AssertUnwindSafe(answer)
             .catch_unwind()
             .await

@@ -4,11 +4,11 @@ mod bridges;
 mod early;
 mod inbox;
 mod kinds;
-mod node;
+pub(crate) mod node;
 mod once;
 mod outage;
 mod presence;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 

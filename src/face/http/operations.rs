@@ -50,6 +50,7 @@ pub(crate) async fn health(State(state): State<http::State>) -> Response {
 
 /// `GET /metrics`: everything that is counted, in the text form that Prometheus reads.
 pub(crate) async fn metrics(State(state): State<http::State>) -> Result<Response, Refusal> {
+    state.hub().store().measure();
     let mut text = String::new();
     encode(&mut text, state.registry())
         .map_err(|_| Refusal::new(Code::Internal, "the metrics could not be written"))?;

@@ -22,15 +22,17 @@ impl Node {
         Self::start_with(redis, &[])
     }
 
-    /// A node with more settings, each `key=value`.
+    /// A node with more settings, each `key=value`. Without an address of Redis it is alone.
     pub(crate) fn start_with(redis: &str, settings: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         for name in ["PORT", "RUST_LOG", "TIDINGS_CONFIG", "TIDINGS_URL"] {
             command.env_remove(name);
         }
-        command
-            .env("REDIS_URL", redis)
-            .args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        match redis {
+            "" => command.env_remove("REDIS_URL"),
+            redis => command.env("REDIS_URL", redis),
+        };
         for setting in settings {
             command.args(["--set", setting]);
         }
