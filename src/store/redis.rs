@@ -17,6 +17,7 @@ mod follow;
 mod health;
 mod index;
 mod intake;
+mod nodes;
 mod read;
 mod resumes;
 mod script;
@@ -25,6 +26,7 @@ pub(crate) use self::append::{Appended, Guard, Write};
 pub(crate) use self::follow::News;
 pub(crate) use self::index::Listed;
 pub use self::intake::{Heard, Intake, Lease};
+pub(crate) use self::nodes::Beat;
 pub(crate) use self::read::{Page, Sign};
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};

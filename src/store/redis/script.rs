@@ -26,6 +26,7 @@ pub(super) struct Scripts {
     pub(super) lease: Script,
     pub(super) renew: Script,
     pub(super) forget: Script,
+    pub(super) beat: Script,
 }
 
 impl Scripts {
@@ -40,6 +41,7 @@ impl Scripts {
             lease: Script::new(include_str!("lease.lua")),
             renew: Script::new(include_str!("renew.lua")),
             forget: Script::new(include_str!("forget.lua")),
+            beat: Script::new(include_str!("beat.lua")),
         }
     }
 }
