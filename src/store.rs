@@ -22,7 +22,9 @@ pub use self::memory::MemoryLog;
 pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
 pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
-pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Sign, Write};
+pub(crate) use self::redis::{
+    Appended, Beat, Guard, Listed, News, OnNews, Page, Redis, Sign, Write,
+};
 pub use self::redis::{Arrival, Arrivals, Content, Heard, Inbox, InboxBounds, Intake, Lease};
 pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};

@@ -46,6 +46,8 @@ pub struct Config {
     pub wire: crate::wire::Config,
     /// Logs and receipts.
     pub store: crate::store::Config,
+    /// The other nodes.
+    pub cluster: crate::cluster::Config,
     /// Topics, fan-out and questions.
     pub hub: crate::hub::Config,
     /// Producers that live in the process.
@@ -165,6 +167,9 @@ impl Config {
             crate::limit::Limits::new(self.limit.clone(), crate::limit::Metrics::default())
         {
             add(&["limit", "trusted_proxies"], what.to_string());
+        }
+        if let Some((key, what)) = self.cluster.problem() {
+            add(&["cluster", key], what);
         }
         if let Err(what) = self.log.directives() {
             add(&["log", "filter"], what);
