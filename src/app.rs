@@ -17,6 +17,7 @@ mod latencies;
 mod outage;
 mod process;
 mod publish;
+pub mod reload;
 mod screen;
 mod serve;
 mod telemetry;

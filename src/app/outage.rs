@@ -36,10 +36,10 @@ pub(super) fn tell(socketio: &SocketIo, hub: &Hub, drain: &Drain) {
             }
             if is_away && !is_told && seen.elapsed() >= patience {
                 is_told = true;
-                socketio.act(news("store_away")).await;
+                socketio.sockets().act(news("store_away")).await;
             } else if !is_away && is_told {
                 is_told = false;
-                socketio.act(news("store_back")).await;
+                socketio.sockets().act(news("store_back")).await;
             }
         }
     });

@@ -6,11 +6,11 @@ mod early;
 mod inbox;
 mod kinds;
 mod network;
-mod node;
+pub(crate) mod node;
 mod once;
 mod outage;
 mod presence;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 

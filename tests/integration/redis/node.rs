@@ -22,7 +22,7 @@ impl Node {
         Self::start_with(redis, &[])
     }
 
-    /// A node with more settings, each `key=value`.
+    /// A node with more settings, each `key=value`. Without an address of Redis it is alone.
     pub(crate) fn start_with(redis: &str, settings: &[&str]) -> Self {
         Self::start_in(redis, settings, &[])
     }
@@ -34,9 +34,12 @@ impl Node {
             command.env_remove(name);
         }
         command
-            .env("REDIS_URL", redis)
             .envs(environment.iter().copied())
             .args(["serve", "--listen", "127.0.0.1:0"]);
+        match redis {
+            "" => command.env_remove("REDIS_URL"),
+            redis => command.env("REDIS_URL", redis),
+        };
         for setting in settings {
             command.args(["--set", setting]);
         }
