@@ -39,7 +39,10 @@ pub fn cors(config: &Config) -> Result<CorsLayer, OriginError> {
 /// is most of what producers and polling scripts send.
 pub fn concerns<B>(request: &Request<B>) -> bool {
     let is_kept = *request.method() != Method::POST
-        && !request.uri().query().is_some_and(|query| query.contains("sid="));
+        && !request
+            .uri()
+            .query()
+            .is_some_and(|query| query.contains("sid="));
     is_kept || request.headers().contains_key(ORIGIN)
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::hub::metrics::age;
 use crate::hub::follow::copy::Taken;
+use crate::hub::metrics::age;
 use crate::hub::{Hub, Topic};
 use crate::store::{News, Page, Redis};
 use crate::topic::{Event, Kind, Status};

@@ -177,7 +177,7 @@ impl Redis {
             argument(age.as_millis()),
             argument(if is_leaving { "1" } else { "0" }),
         ];
-        let keys = vec![format!("{}nodes", self.0.config.redis.prefix)];
+        let keys = vec![format!("{}alive", self.0.config.redis.prefix)];
         let answer = self.run(&self.0.scripts.alive, keys, args).await?;
         if let Answer::Told(_, mut told) = answer {
             let nodes = told.next().map(Value::into_array).unwrap_or_default();
