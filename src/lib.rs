@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod cluster;
 pub mod connection;
 pub mod document;
 pub mod drain;

@@ -22,7 +22,9 @@ pub use self::memory::MemoryLog;
 pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
 pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
-pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Sign, Write};
+pub(crate) use self::redis::{
+    Appended, Beat, Guard, Listed, News, OnNews, Page, Redis, Sign, Write,
+};
 pub use self::redis::{Arrival, Arrivals, Content, Heard, Inbox, InboxBounds, Intake, Lease};
 pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
@@ -216,6 +218,11 @@ impl Store {
     /// Whether other nodes, and whoever else uses Redis, work on the same topics.
     pub fn is_shared(&self) -> bool {
         self.0.redis.is_some()
+    }
+
+    /// How long it may be away before clients are told.
+    pub fn outage_told_after(&self) -> Duration {
+        self.0.config.redis.outage_told_after
     }
 
     /// Redis, if that is underneath: then the logs of this node are copies of what it watches.

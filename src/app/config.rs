@@ -50,6 +50,8 @@ pub struct Config {
     pub wire: crate::wire::Config,
     /// Logs and receipts.
     pub store: crate::store::Config,
+    /// The other nodes.
+    pub cluster: crate::cluster::Config,
     /// Topics, fan-out and questions.
     pub hub: crate::hub::Config,
     /// Producers that live in the process.
@@ -172,6 +174,9 @@ impl Config {
         }
         if let Some((key, what)) = self.trace.problem() {
             add(&["trace", key], what.to_owned());
+        }
+        if let Some((key, what)) = self.cluster.problem() {
+            add(&["cluster", key], what);
         }
         if let Err(what) = self.log.directives() {
             add(&["log", "filter"], what);

@@ -21,6 +21,7 @@ mod identity;
 mod inbox;
 mod index;
 mod intake;
+mod nodes;
 mod read;
 mod replicas;
 mod resumes;
@@ -33,6 +34,7 @@ pub(crate) use self::follow::News;
 pub use self::inbox::{Arrival, Arrivals, Content, Inbox, InboxBounds};
 pub(crate) use self::index::Listed;
 pub use self::intake::{Heard, Intake, Lease};
+pub(crate) use self::nodes::Beat;
 pub(crate) use self::read::{Page, Sign};
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every part and its floor.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("app", 5),
     ("face", 4),
     ("connection", 3),
     ("producer", 3),
     ("hub", 2),
+    ("cluster", 2),
     ("store", 1),
     ("wire", 1),
     ("auth", 1),
@@ -24,9 +25,10 @@ const FLOORS: [(&str, u8); 16] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("rusqlite", &["store"]),
-    ("fred", &["store", "cluster"]),
+    ("fred", &["store"]),
+    ("aws_lc_rs", &["cluster"]),
     ("socketioxide", &["face/socketio"]),
     ("engineioxide", &["face/socketio"]),
     ("hyper_util", &["wire", "cluster"]),

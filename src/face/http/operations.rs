@@ -31,6 +31,10 @@ pub(crate) async fn ready(State(state): State<http::State>) -> Result<&'static s
         let detail = format!("the store cannot write: {why}");
         return Err(Refusal::new(Code::StoreAway, detail));
     }
+    if !state.sockets().nodes().is_joined() {
+        let detail = "the other nodes do not know of this one yet";
+        return Err(Refusal::new(Code::StoreAway, detail));
+    }
     Ok("ready\n")
 }
 

@@ -33,6 +33,7 @@ pub(super) struct Scripts {
     pub(super) answer: Script,
     pub(super) take: Script,
     pub(super) settle: Script,
+    pub(super) beat: Script,
 }
 
 impl Scripts {
@@ -53,6 +54,7 @@ impl Scripts {
             answer: Script::new("answer", include_str!("answer.lua")),
             take: Script::new("take", include_str!("take.lua")),
             settle: Script::new("settle", include_str!("settle.lua")),
+            beat: Script::new("beat", include_str!("beat.lua")),
         }
     }
 }
