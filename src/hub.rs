@@ -19,6 +19,7 @@ mod news;
 mod remote;
 mod seats;
 mod settle;
+mod tally;
 mod topic;
 
 use std::collections::HashMap;
@@ -40,7 +41,8 @@ pub use self::jobs::{JobError, JobPage};
 pub use self::lane::Lane;
 pub use self::metrics::Metrics;
 pub use self::news::News;
-pub use self::topic::{History, Read, Snapshot, Topic};
+pub use self::tally::Tally;
+pub use self::topic::{Glance, History, Read, Snapshot, Topic};
 
 use crate::drain::Drain;
 use crate::store::{self, Forget, Job, Resumes, Room, Store};

@@ -134,6 +134,31 @@ impl Limits {
         })))
     }
 
+    /// The config.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Every limit with what it allows.
+    pub fn table(&self) -> [(Limit, u32); 7] {
+        let config = &self.0.config;
+        [
+            (Limit::ConnectionsPerUser, config.connections_per_user_max),
+            (
+                Limit::ConnectionsPerAddress,
+                config.connections_per_address_max,
+            ),
+            (Limit::Handshakes, config.handshakes_per_second),
+            (
+                Limit::HandshakesUnfinished,
+                config.handshakes_unfinished_max,
+            ),
+            (Limit::Messages, config.messages_per_minute),
+            (Limit::Subscribes, config.subscribes_per_minute),
+            (Limit::Events, config.events_per_second),
+        ]
+    }
+
     /// Where a client is: its own address, or what trusted proxies before it say. `forwarded` are
     /// the entries of `X-Forwarded-For`, in order.
     pub fn address_of<'a>(

@@ -9,6 +9,7 @@ pub(crate) mod admission;
 mod answer;
 mod cloud_event;
 mod config;
+mod connections;
 mod cors;
 mod docs;
 mod entry;
@@ -26,6 +27,7 @@ pub(crate) mod refused;
 mod revocations;
 mod stream;
 mod topics;
+mod whoami;
 mod wizard;
 
 use std::sync::Arc;
@@ -170,6 +172,9 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
             get(wizard::clarifications),
         ),
         ("/api/wizard/clarifications/respond", post(wizard::respond)),
+        ("/v1/whoami", get(whoami::tell)),
+        ("/v1/admin/connections", get(connections::list)),
+        ("/v1/admin/nodes", get(operations::nodes)),
         ("/v1/admin/revocations", post(revocations::create)),
         ("/healthz", get(operations::alive)),
         ("/readyz", get(operations::ready)),

@@ -27,6 +27,7 @@ mod request;
 mod requests;
 mod sessions;
 pub mod shim;
+mod standing;
 mod subscribing;
 mod ticket;
 mod workers;

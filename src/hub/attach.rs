@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
+use crate::hub::tally::Counters;
 use crate::hub::topic::State;
-use crate::hub::{Hub, Subscriber, TooManyTopics, Topic};
+use crate::hub::{Hub, Subscriber, Tally, TooManyTopics, Topic};
 use crate::topic::{Cursor, Event, Seq, TopicName};
 
 /// Where a subscriber wants to begin.
@@ -72,6 +73,7 @@ pub struct Seat {
     hub: Hub,
     topic: Arc<Topic>,
     number: usize,
+    counters: Counters,
 }
 
 impl Hub {
@@ -110,6 +112,7 @@ impl Hub {
                     hub: self.clone(),
                     topic: Arc::clone(&topic),
                     number,
+                    counters: Counters::default(),
                 },
                 head: head.seq,
                 cursor,
@@ -204,6 +207,22 @@ impl Seat {
     /// not sent since a newer state stands for them.
     pub(crate) fn count_left_out(&self, face: &'static str, events: u64) {
         self.hub.0.metrics.left_out(face, events);
+        self.counters.conflated(events);
+    }
+
+    /// Counts the live events that its subscriber was handed.
+    pub(crate) fn count_delivered(&self, events: u64) {
+        self.counters.delivered(events);
+    }
+
+    /// Counts the events older than itself that its subscriber was handed.
+    pub(crate) fn count_replayed(&self, events: u64) {
+        self.counters.replayed(events);
+    }
+
+    /// What its subscriber was handed, and spared.
+    pub(crate) fn tally(&self) -> Tally {
+        self.counters.tally()
     }
 }
 
@@ -212,6 +231,7 @@ impl Drop for Seat {
         let is_unused = {
             let mut state = self.topic.peek();
             state.seats.leave(self.number);
+            state.departed.add(self.counters.tally());
             state.is_unused()
         };
         self.hub.0.metrics.subscriptions.dec();

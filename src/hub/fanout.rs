@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::hub::{Hub, Topic};
+use crate::hub::{Hub, Tally, Topic};
 use crate::topic::Seq;
 
 /// Subscribers that are woken between two yields.
@@ -38,6 +38,9 @@ pub struct Description {
     pub transport: &'static str,
     /// How many events the subscriber is behind.
     pub lag: u64,
+    /// What it was handed, and what it was spared.
+    #[serde(flatten)]
+    pub tally: Tally,
 }
 
 impl Hub {

@@ -12,7 +12,7 @@ use crate::hub::fanout::{Description, Subscriber};
 use crate::hub::follow::Following;
 use crate::hub::lane;
 use crate::hub::seats::Seats;
-use crate::hub::{Config, TopicLine};
+use crate::hub::{Config, Tally, TopicLine};
 use crate::store::{Log, new_epoch};
 use crate::topic::{
     self, Cursor, Entry, Epoch, Event, Fold, Job, Ring, Seq, Slice, Stage, Status, TopicName,
@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) log: Log,
     pub(crate) seats: Seats,
     pub(crate) touched_ms: i64,
+    /// What those counted in this epoch who watch it no more.
+    pub(crate) departed: Tally,
     /// The owner that an event on its way has claimed the topic for.
     pub(crate) claimed_for: Option<Arc<str>>,
     /// Whether a pump is walking the seats.
@@ -98,6 +100,17 @@ pub struct Snapshot {
     pub clarifications: Vec<Arc<Event>>,
     /// The terminal event.
     pub terminal: Option<Arc<Event>>,
+}
+
+/// What a list shows of a topic.
+#[derive(Debug, Clone, Default)]
+pub struct Glance {
+    /// The newest event that tells how far it is.
+    pub told: Option<Arc<Event>>,
+    /// How far the job is, in percent, if it is one.
+    pub job: Option<f64>,
+    /// How many questions are open.
+    pub questions: usize,
 }
 
 /// A page of a topic's log.
@@ -152,6 +165,22 @@ impl Topic {
             subscribers: state.seats.len(),
             updated_at: iso8601(state.touched_ms),
         }
+    }
+
+    /// What a list shows of it, as far as that is in memory.
+    pub fn glance(&self) -> Glance {
+        let state = self.peek();
+        let fold = &state.fold;
+        Glance {
+            told: fold.newest_progress().cloned(),
+            job: fold.job().map(Job::progress),
+            questions: fold.open_clarifications().count(),
+        }
+    }
+
+    /// What became of its events, by those who watch it no more.
+    pub fn departed(&self) -> Tally {
+        self.peek().departed
     }
 
     /// Who subscribes on this node.
@@ -380,6 +409,7 @@ impl State {
             log,
             seats: Seats::default(),
             touched_ms,
+            departed: Tally::default(),
             claimed_for: None,
             is_pumping: false,
             following: None,
@@ -395,6 +425,7 @@ impl State {
         self.generation += 1;
         self.claims.clear();
         self.claimed_for = None;
+        self.departed = Tally::default();
         self.stage = Stage::default();
         self.ring = Ring::new(
             Seq::ZERO,

@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::auth::{Action, Principal, Role};
-use crate::connection::{Admission, Door, Visitor, owner_of};
+use crate::connection::{Admission, Attendance, ConnectionId, Door, Standing, Visitor, owner_of};
 use crate::face::http;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::limit::{Account, Places, Quota};
@@ -165,6 +165,30 @@ impl Caller {
     /// The caller for as long as a stream of it is open.
     pub(crate) fn attend(&self) -> Admission {
         Admission::new(self.door.clone(), Arc::clone(&self.principal))
+    }
+
+    /// Enters a stream of the caller into the roster, under the id that presence shows.
+    pub(crate) fn enter_as(
+        &self,
+        connection: String,
+        (transport, path): (&'static str, String),
+    ) -> Attendance {
+        let standing = Standing {
+            connection,
+            transport,
+            principal: self.name(),
+            address: Some(self.visitor.address),
+            path,
+            topics: Vec::new(),
+            subscriptions: None,
+            lag: None,
+        };
+        self.door.roster().enter(transport, Arc::new(standing))
+    }
+
+    /// The same, under an id of its own.
+    pub(crate) fn enter(&self, transport: &'static str, path: String) -> Attendance {
+        self.enter_as(ConnectionId::new().to_string(), (transport, path))
     }
 
     /// The places of a connection that stays.

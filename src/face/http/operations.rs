@@ -48,6 +48,28 @@ pub(crate) async fn health(State(state): State<http::State>) -> Response {
     }))
 }
 
+/// `GET /v1/admin/nodes`: the nodes that share the topics, as far as this one knows them.
+pub(crate) async fn nodes(State(state): State<http::State>) -> Response {
+    exchange::to_json(&json!({ "nodes": [standing(&state)] }))
+}
+
+/// How this node does.
+fn standing(state: &http::State) -> serde_json::Value {
+    let (hub, store) = (state.hub(), state.hub().store());
+    let condition = store.condition();
+    json!({
+        "node": "",
+        "is_this": true,
+        "status": if state.drain().is_draining() { "draining" } else { "ok" },
+        "version": VERSION,
+        "uptime_seconds": state.uptime().as_secs(),
+        "connections": state.door().roster().len(),
+        "topics": hub.metrics().topics(),
+        "subscriptions": hub.metrics().subscriptions(),
+        "store": { "promise": store.promise(), "bytes": store.bytes(), "state": condition.as_str() },
+    })
+}
+
 /// `GET /metrics`: everything that is counted, in the text form that Prometheus reads.
 pub(crate) async fn metrics(State(state): State<http::State>) -> Result<Response, Refusal> {
     let mut text = String::new();
