@@ -27,6 +27,7 @@ use socketioxide::handler::ConnectHandler;
 use tokio::net::TcpListener;
 use tower::service_fn;
 
+use tidings::cluster::Nodes;
 use tidings::drain::Drain;
 use tidings::face::socketio::shim::{Language, Settings, Shim, Wire};
 use tidings::wire::{self, Deadline, Outboxes};
@@ -131,6 +132,7 @@ fn settings(language: Language) -> Settings {
         payload_bytes_max: usize::try_from(PAYLOAD_BYTES_MAX).unwrap_or(usize::MAX),
         posted_packets_max: 512,
         language,
+        nodes: Nodes::alone(),
     }
 }
 

@@ -16,6 +16,7 @@ mod keys;
 mod latencies;
 mod process;
 mod publish;
+pub mod reload;
 mod screen;
 mod serve;
 mod telemetry;

@@ -9,6 +9,7 @@ mod counts;
 mod metrics;
 mod proxies;
 mod rates;
+mod rules;
 
 pub use self::config::Config;
 pub use self::counts::Held;
@@ -17,12 +18,11 @@ pub use self::proxies::ProxyError;
 pub use self::rates::Quota;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use self::counts::Counts;
-use self::proxies::Proxies;
-use self::rates::Rate;
+use self::rules::Rules;
 
 /// A limit, by the key in the config that sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,15 +101,10 @@ pub struct Places {
 pub struct Limits(Arc<Shared>);
 
 struct Shared {
-    config: Config,
-    proxies: Proxies,
+    rules: RwLock<Arc<Rules>>,
     per_user: Counts<Arc<str>>,
     per_address: Counts<IpAddr>,
     unfinished: Counts<()>,
-    handshakes: Rate<IpAddr>,
-    messages: Rate<Account>,
-    subscribes: Rate<Account>,
-    events: Rate<Account>,
     metrics: Metrics,
 }
 
@@ -119,29 +114,24 @@ impl Limits {
     /// # Errors
     /// When a trusted proxy is no network.
     pub fn new(config: Config, metrics: Metrics) -> Result<Self, ProxyError> {
-        let keys_max = config.accounts_max;
         Ok(Self(Arc::new(Shared {
-            proxies: Proxies::new(&config.trusted_proxies)?,
+            rules: RwLock::new(Arc::new(Rules::new(config)?)),
             per_user: Counts::default(),
             per_address: Counts::default(),
             unfinished: Counts::default(),
-            handshakes: Rate::per_second(config.handshakes_per_second, keys_max),
-            messages: Rate::per_minute(config.messages_per_minute, keys_max),
-            subscribes: Rate::per_minute(config.subscribes_per_minute, keys_max),
-            events: Rate::per_second(config.events_per_second, keys_max),
             metrics,
-            config,
         })))
     }
 
-    /// The config.
-    pub fn config(&self) -> &Config {
-        &self.0.config
+    /// How many connections that have ended are to be remembered.
+    pub fn ended_max(&self) -> usize {
+        self.rules().config.connections_ended_max
     }
 
     /// Every limit with what it allows.
     pub fn table(&self) -> [(Limit, u32); 7] {
-        let config = &self.0.config;
+        let rules = self.rules();
+        let config = &rules.config;
         [
             (Limit::ConnectionsPerUser, config.connections_per_user_max),
             (
@@ -159,6 +149,22 @@ impl Limits {
         ]
     }
 
+    /// Other limits hold from now on. Places that are held stay held; a rate that stays the same
+    /// goes on where it is.
+    ///
+    /// # Errors
+    /// When a trusted proxy is no network; then nothing has changed.
+    pub fn change(&self, config: Config) -> Result<(), ProxyError> {
+        let mut rules = self.0.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *rules = Arc::new(rules.changed(config)?);
+        Ok(())
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        let rules = self.0.rules.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&rules)
+    }
+
     /// Where a client is: its own address, or what trusted proxies before it say. `forwarded` are
     /// the entries of `X-Forwarded-For`, in order.
     pub fn address_of<'a>(
@@ -166,7 +172,7 @@ impl Limits {
         peer: IpAddr,
         forwarded: impl DoubleEndedIterator<Item = &'a str>,
     ) -> IpAddr {
-        self.0.proxies.address_of(peer, forwarded)
+        self.rules().proxies.address_of(peer, forwarded)
     }
 
     /// A place for a connection of somebody. The node's own machine is not counted by address.
@@ -174,7 +180,8 @@ impl Limits {
     /// # Errors
     /// When the user or the address holds as many as it may.
     pub fn connect(&self, address: IpAddr, user: Option<&str>) -> Result<Places, Reached> {
-        let config = &self.0.config;
+        let rules = self.rules();
+        let config = &rules.config;
         let by_address = if address.is_loopback() {
             None
         } else {
@@ -194,7 +201,7 @@ impl Limits {
     /// # Errors
     /// When the user holds as many as it may.
     pub fn connect_user(&self, user: Option<&str>) -> Result<Places, Reached> {
-        let max = self.0.config.connections_per_user_max;
+        let max = self.rules().config.connections_per_user_max;
         let by_user = user
             .map(|user| {
                 let held = self.0.per_user.take(user.into(), max);
@@ -207,14 +214,33 @@ impl Limits {
         })
     }
 
+    /// Sets who is told how many connections a user has here, at every change.
+    pub fn on_user_change(&self, told: impl Fn(&str, u32) + Send + Sync + 'static) {
+        let told = move |user: &Arc<str>, count| told(user, count);
+        self.0.per_user.on_change(Box::new(told));
+    }
+
+    /// How many connections a user has here, and how many they may have everywhere.
+    pub fn connections_of(&self, user: &str) -> (u32, u32) {
+        let here = self.0.per_user.held(&user.into());
+        (here, self.0.config.connections_per_user_max)
+    }
+
+    /// A user has as many connections as they may, those on other nodes counted.
+    pub fn user_is_full(&self) -> Reached {
+        let max = self.0.config.connections_per_user_max;
+        self.reached(Limit::ConnectionsPerUser, max)
+    }
+
     /// A place for a handshake that has begun. It is given back when it is finished.
     ///
     /// # Errors
     /// When too many are under way, or too many came from the address.
     pub fn handshake(&self, address: IpAddr) -> Result<Held, Reached> {
-        let config = &self.0.config;
+        let rules = self.rules();
+        let config = &rules.config;
         if !address.is_loopback() {
-            let rate = &self.0.handshakes;
+            let rate = &rules.handshakes;
             rate.take(&network_of(address), 1).map_err(|after| {
                 self.slow_down(Limit::Handshakes, config.handshakes_per_second, after)
             })?;
@@ -229,8 +255,9 @@ impl Limits {
     /// # Errors
     /// When there were too many.
     pub fn message(&self, account: &Account) -> Result<(), Reached> {
-        let max = self.0.config.messages_per_minute;
-        let taken = self.0.messages.take(account, 1);
+        let rules = self.rules();
+        let max = rules.config.messages_per_minute;
+        let taken = rules.messages.take(account, 1);
         taken
             .map(drop)
             .map_err(|after| self.slow_down(Limit::Messages, max, after))
@@ -241,8 +268,9 @@ impl Limits {
     /// # Errors
     /// When there were too many.
     pub fn subscribe(&self, account: &Account, topics: usize) -> Result<(), Reached> {
-        let max = self.0.config.subscribes_per_minute;
-        let taken = self.0.subscribes.take(account, topics);
+        let rules = self.rules();
+        let max = rules.config.subscribes_per_minute;
+        let taken = rules.subscribes.take(account, topics);
         taken
             .map(drop)
             .map_err(|after| self.slow_down(Limit::Subscribes, max, after))
@@ -253,8 +281,9 @@ impl Limits {
     /// # Errors
     /// When there were too many.
     pub fn publish(&self, account: &Account, events: usize) -> Result<Quota, Reached> {
-        let max = self.0.config.events_per_second;
-        self.0
+        let rules = self.rules();
+        let max = rules.config.events_per_second;
+        rules
             .events
             .take(account, events)
             .map_err(|after| self.slow_down(Limit::Events, max, after))
@@ -367,6 +396,35 @@ mod tests {
             Limit::Handshakes
         );
         assert!(limits.handshake(ip("127.0.0.1")).is_ok());
+    }
+
+    #[test]
+    fn other_limits_hold_at_once_and_what_is_held_stays_held() {
+        let limits = limits(|config| {
+            config.connections_per_user_max = 1;
+            config.messages_per_minute = 3;
+            config.events_per_second = 1;
+        });
+        let ann = Account::Principal("ann".into());
+        let held = limits.connect(ip("10.0.0.1"), Some("ann")).unwrap();
+        (0..3).for_each(|_| limits.message(&ann).unwrap());
+        limits.publish(&ann, 1).unwrap();
+        let mut config = limits.rules().config.clone();
+        config.connections_per_user_max = 2;
+        config.events_per_second = 50;
+        limits.change(config.clone()).unwrap();
+        let second = limits.connect(ip("10.0.0.1"), Some("ann")).unwrap();
+        assert!(limits.connect(ip("10.0.0.1"), Some("ann")).is_err());
+        assert_eq!(limits.publish(&ann, 50).unwrap().max, 50);
+        assert!(
+            limits.message(&ann).is_err(),
+            "this rate goes on where it was"
+        );
+        config.trusted_proxies = vec!["nonsense".to_owned()];
+        config.connections_per_user_max = 9;
+        assert!(limits.change(config).is_err());
+        assert!(limits.connect(ip("10.0.0.1"), Some("ann")).is_err());
+        drop((held, second));
     }
 
     #[test]

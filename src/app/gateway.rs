@@ -15,8 +15,10 @@ use tower::{Layer as _, ServiceExt as _, service_fn};
 use crate::app::config::Config;
 use crate::app::keys;
 use crate::auth::{self, Auth, Origins};
+use crate::cluster::{self, Nodes};
 use crate::connection::Door;
 use crate::drain::Drain;
+use crate::face::http::Http;
 use crate::face::library::Watchers;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
@@ -24,10 +26,10 @@ use crate::face::ws::{Apps, Crowd, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::limit::{self, Limits};
-use crate::producer::bridges;
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
+use crate::producer::{bridges, inbox};
 use crate::store::Store;
 use crate::store::documents::Documents;
 use crate::wire::{self, Deadline, Outboxes};
@@ -42,6 +44,7 @@ pub struct Gateway {
     http: http::Metrics,
     connections: connection::Metrics,
     store_promise: String,
+    limits: Limits,
 }
 
 impl Gateway {
@@ -71,34 +74,50 @@ impl Gateway {
             drain: drain.clone(),
         };
         let face = config.face.socketio.clone();
-        let socketio = SocketIo::new(face, door.clone(), floor, &connections);
+        let nodes = Nodes::join(
+            config.cluster.clone(),
+            (addr, Arc::clone(&wire_config)),
+            (hub.store(), &drain),
+            cluster::Metrics::register(&mut registry),
+        );
+        let socketio = SocketIo::new(face, door.clone(), nodes, floor, &connections);
         bridge(config, (&hub, &drain), &socketio, &mut registry);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
         let library = librarian(config, &hub, &drain, &mut registry)?;
         let metrics = (connections.clone(), http_metrics.clone());
-        let parts = (library, &door, &drain);
-        let router = router(config, parts, metrics, Arc::new(registry));
+        let parts = (library, &door, (&drain, &socketio));
+        let http = pages(config, parts, metrics, Arc::new(registry));
 
-        let faces = Arc::new((door, socketio.clone(), router));
+        let limits = door.limits().clone();
+        let faces = Arc::new((door, socketio.clone(), http));
+        // Answers a request; that a page of another origin may ask is not thought of yet.
         let service = service_fn(
             move |mut request: axum::http::Request<Deadline<Incoming>>| {
                 let faces = Arc::clone(&faces);
                 async move {
-                    let (door, socketio, router) = &*faces;
-                    // Whatever comes after this sees no credential.
-                    door.visitor(&mut request);
+                    let (door, socketio, http) = &*faces;
                     if SocketIo::owns(request.uri().path()) {
                         return Ok::<_, Infallible>(socketio.respond(request).await);
                     }
-                    router
-                        .clone()
-                        .oneshot(request.map(axum::body::Body::new))
-                        .await
+                    // Whatever comes after this sees no credential.
+                    door.visitor(&mut request);
+                    Ok(http.respond(request.map(axum::body::Body::new)).await)
                 }
             },
         );
-        let service = cors.layer(service);
+        let ways = Arc::new((cors.layer(service.clone()), service));
+        let service = service_fn(move |request| {
+            let ways = Arc::clone(&ways);
+            async move {
+                let (crossing, plain) = &*ways;
+                if http::concerns(&request) {
+                    crossing.clone().oneshot(request).await
+                } else {
+                    plain.clone().oneshot(request).await
+                }
+            }
+        });
         let until = drain.clone();
         drain.spawn(wire::serve(
             listener,
@@ -114,6 +133,7 @@ impl Gateway {
             http: http_metrics,
             connections,
             store_promise,
+            limits,
         })
     }
 
@@ -125,6 +145,11 @@ impl Gateway {
     /// The Socket.IO face.
     pub const fn socketio(&self) -> &SocketIo {
         &self.socketio
+    }
+
+    /// How much somebody may take.
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What the store promises, in a few words.
@@ -162,13 +187,13 @@ impl Gateway {
     }
 }
 
-/// The paths of all faces but Socket.IO.
-fn router(
+/// All faces but Socket.IO.
+fn pages(
     config: &Config,
-    (librarian, door, drain): (Librarian, &Door, &Drain),
+    (librarian, door, (drain, socketio)): (Librarian, &Door, (&Drain, &SocketIo)),
     (connections, metrics): (connection::Metrics, http::Metrics),
     registry: Arc<Registry>,
-) -> axum::Router {
+) -> Http {
     let (face, hub) = (&config.face.http, door.hub());
     let library = (librarian, Watchers::default());
     let libraries = http::library::Libraries::new(
@@ -178,13 +203,14 @@ fn router(
         drain.clone(),
         metrics.clone(),
     );
-    let http = http::State::new(face.clone(), door.clone(), drain.clone(), metrics, registry);
+    let parts = (drain.clone(), socketio.sockets().clone());
+    let state = http::State::new(face.clone(), door.clone(), parts, metrics, registry);
     let apps = apps(config, library, hub, drain);
     let ws = sockets(config, (door, apps), drain, connections);
     let beside = dashboard::routes()
         .merge(ws.routes())
         .merge(http::library::routes(libraries));
-    http::routes(http, beside)
+    Http::new(state, beside)
 }
 
 /// The library over its store, or over the service that the config names.
@@ -221,6 +247,8 @@ async fn door(
 ) -> anyhow::Result<Door> {
     let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
     let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
+    let store = hub.store().clone();
+    limits.on_user_change(move |user, count| store.note_connections(user, count));
     let origins = Origins::new(&config.face.http.cors_origins)?;
     let door = Door::new(auth, limits, origins, hub.clone());
     keys::keep(config, door.auth(), drain).await?;
@@ -241,7 +269,7 @@ fn sockets(
     Ws::new(face, door.clone(), apps, drain.clone(), connections)
 }
 
-/// Lets other people's emitters in.
+/// Lets other people's emitters in, and empties the inbox of workers.
 fn bridge(
     config: &Config,
     (hub, drain): (&Hub, &Drain),
@@ -250,15 +278,17 @@ fn bridge(
 ) {
     /// Most actions that wait for the sockets of this node.
     const ACTIONS_MAX: usize = 1024;
+    let metrics = inbox::Metrics::register(registry);
+    inbox::start(&config.producer.inbox, (hub, drain), &metrics);
     let metrics = bridges::Metrics::register(registry);
     let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
     bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);
-    let (socketio, until) = (socketio.clone(), drain.clone());
+    let (sockets, until) = (socketio.sockets().clone(), drain.clone());
     drain.spawn(async move {
         loop {
             tokio::select! {
                 action = actions.recv() => match action {
-                    Some(action) => socketio.act(action).await,
+                    Some(action) => sockets.act(action).await,
                     None => return,
                 },
                 () = until.doors_closed() => return,

@@ -11,7 +11,7 @@ use crate::auth::{
 };
 use crate::connection::Roster;
 use crate::hub::Hub;
-use crate::limit::Limits;
+use crate::limit::{Limits, Places, Reached};
 use crate::topic::TopicName;
 use crate::wire::Peer;
 
@@ -46,7 +46,7 @@ struct Shared {
 impl Door {
     /// The door before a hub.
     pub fn new(auth: Auth, limits: Limits, origins: Origins, hub: Hub) -> Self {
-        let roster = Roster::new(limits.config().connections_ended_max);
+        let roster = Roster::new(limits.ended_max());
         Self(Arc::new(Shared {
             auth,
             limits,
@@ -82,17 +82,27 @@ impl Door {
         if let Some(known) = request.extensions().get::<Visitor>() {
             return known.clone();
         }
+        let address = self.address(request);
+        self.vouch(request, address)
+    }
+
+    /// Who sent a request, and where they are according to a node that took it first.
+    pub fn vouch<B>(&self, request: &mut Request<B>, address: IpAddr) -> Visitor {
         let credentials = Credentials::take(request);
-        // What came by no socket came from this process.
-        let peer = request.extensions().get::<Peer>();
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
-        let address = self.0.limits.address_of(peer, forwarded(request.headers()));
         let visitor = Visitor {
             credentials,
             address,
         };
         request.extensions_mut().insert(visitor.clone());
         visitor
+    }
+
+    /// Where the client that sent a request is.
+    pub fn address<B>(&self, request: &Request<B>) -> IpAddr {
+        // What came by no socket came from this process.
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
+        self.0.limits.address_of(peer, forwarded(request.headers()))
     }
 
     /// Whether the page that a request comes from may use the gateway. Counted if not.
@@ -121,6 +131,29 @@ impl Door {
     /// [`Refusal`].
     pub async fn admit(&self, credentials: &Credentials) -> Result<Arc<Principal>, Refusal> {
         self.0.auth.admit(credentials).await
+    }
+
+    /// The places of a connection of somebody, at an address unless that has been counted already.
+    ///
+    /// # Errors
+    /// When the user, on all nodes, or the address holds as many as it may.
+    pub async fn connect(
+        &self,
+        address: Option<IpAddr>,
+        user: Option<&str>,
+    ) -> Result<Places, Reached> {
+        let limits = &self.0.limits;
+        let places = match address {
+            Some(address) => limits.connect(address, user)?,
+            None => limits.connect_user(user)?,
+        };
+        if let Some(user) = user {
+            let counted = limits.connections_of(user);
+            if !self.0.hub.store().may_connect(user, counted).await {
+                return Err(limits.user_is_full());
+            }
+        }
+        Ok(places)
     }
 
     /// Whether a principal may do something to a topic: the one question that every face asks.

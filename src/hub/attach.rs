@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::hub::metrics::Delivered;
 use crate::hub::tally::Counters;
 use crate::hub::topic::State;
 use crate::hub::{Hub, Subscriber, Tally, TooManyTopics, Topic};
@@ -74,6 +75,7 @@ pub struct Seat {
     topic: Arc<Topic>,
     number: usize,
     counters: Counters,
+    delivered: Delivered,
 }
 
 impl Hub {
@@ -87,13 +89,16 @@ impl Hub {
         from: From,
         subscriber: Arc<dyn Subscriber>,
     ) -> Result<Attached, AttachError> {
+        let delivered = self.0.metrics.delivered(subscriber.face());
         loop {
             let topic = self.topic_or_new(name)?;
             let mut state = topic.lock();
             if state.is_retired {
                 continue;
             }
-            if state.seats.len() >= self.0.config.topic_subscribers_max {
+            if state.seats.len() + state.elsewhere.subscribers
+                >= self.0.config.topic_subscribers_max
+            {
                 self.0.metrics.subscribers_refused.inc();
                 return Err(AttachError::TooManySubscribers);
             }
@@ -113,12 +118,14 @@ impl Hub {
                     topic: Arc::clone(&topic),
                     number,
                     counters: Counters::default(),
+                    delivered,
                 },
                 head: head.seq,
                 cursor,
                 backlog,
                 gap,
             };
+            self.note_subscribers(name, state.seats.len());
             drop(state);
             self.0.metrics.subscriptions.inc();
             return Ok(attached);
@@ -205,9 +212,14 @@ impl Seat {
 
     /// Counts the events between two of its subscriber that follow each other: those that it was
     /// not sent since a newer state stands for them.
-    pub(crate) fn count_left_out(&self, face: &'static str, events: u64) {
-        self.hub.0.metrics.left_out(face, events);
+    pub(crate) fn count_left_out(&self, events: u64) {
+        self.hub.0.metrics.left_out(self.delivered.face(), events);
         self.counters.conflated(events);
+    }
+
+    /// The counters of what its subscriber is sent.
+    pub(crate) const fn delivered(&self) -> &Delivered {
+        &self.delivered
     }
 
     /// Counts the live events that its subscriber was handed.
@@ -232,6 +244,9 @@ impl Drop for Seat {
             let mut state = self.topic.peek();
             state.seats.leave(self.number);
             state.departed.add(self.counters.tally());
+            // Under the lock, so that the newest count is noted last.
+            let subscribers = state.seats.len();
+            self.hub.note_subscribers(self.topic.name(), subscribers);
             state.is_unused()
         };
         self.hub.0.metrics.subscriptions.dec();
@@ -296,6 +311,10 @@ mod tests {
     impl Subscriber for Reader {
         fn wake(&self, _: &Arc<Topic>) {
             self.0.lock().unwrap().read();
+        }
+
+        fn face(&self) -> &'static str {
+            "test"
         }
 
         fn describe(&self, _: Seq) -> Description {

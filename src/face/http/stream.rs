@@ -91,7 +91,7 @@ pub(crate) async fn open(
         opening: form.opening(state.config().sse_retry),
         admission: caller.attend(),
         attendance,
-        _places: caller.take_places()?,
+        _places: caller.take_places().await?,
         _counted: state.metrics().stream_opened(),
     };
     let headers = [

@@ -17,7 +17,7 @@ use crate::face::http::exchange;
 use crate::face::http::extract::{Query, TopicPath};
 use crate::face::http::negotiate::{self, Offer};
 use crate::face::http::refusal::{Code, Refusal};
-use crate::hub::{Description, Glance, Hub, Tally, TopicFilter, TopicLine};
+use crate::hub::{Glance, Hub, Present, Tally, TopicFilter, TopicLine};
 use crate::topic::{Cursor, Event, Seq, Status, TopicName};
 
 /// Which topics are asked for.
@@ -89,7 +89,7 @@ pub(crate) async fn list(
         after: wanted.after,
     };
     if matches!(form, Form::Live) {
-        return live::open((state, caller), filter);
+        return live::open((state, caller), filter).await;
     }
     let shown = |topic: &TopicName, owner: Option<&str>| caller.may_read(topic, owner);
     let page = state.hub().topics(&filter, limit, shown).await?;
@@ -160,7 +160,7 @@ pub(crate) async fn snapshot(
         return Err(unknown(&name));
     }
     let mut body = Vec::with_capacity(1024);
-    let (cursor, subscribers) = (&snapshot.cursor, topic.subscribers());
+    let (cursor, subscribers) = (&snapshot.cursor, state.hub().subscribers(&topic).await);
     let status = snapshot.status.as_str();
     write!(
         body,
@@ -200,13 +200,13 @@ pub(crate) async fn delete(
     }
 }
 
-/// Who subscribes to a topic on this node.
+/// Who subscribes to a topic, on all nodes.
 #[derive(Debug, Serialize)]
 struct Presence {
     topic: TopicName,
     cursor: Cursor,
-    subscribers: Vec<Description>,
-    /// What became of its events, also by those who watch it no more.
+    subscribers: Vec<Present>,
+    /// What became of its events, also by those who watched it on this node.
     tally: Tally,
 }
 
@@ -218,10 +218,10 @@ pub(crate) async fn subscribers(
 ) -> Result<Response, Refusal> {
     caller.must(Action::Presence, &name, unknown)?;
     let topic = state.topic(&name).await?;
-    let (cursor, subscribers) = (topic.head(), topic.presence());
+    let (cursor, subscribers) = (topic.head(), state.hub().presence(&topic).await?);
     let mut tally = topic.departed();
     for subscriber in &subscribers {
-        tally.add(subscriber.tally);
+        tally.add(subscriber.tally());
     }
     Ok(exchange::to_json(&Presence {
         topic: name,

@@ -92,6 +92,8 @@ enum Due {
         left_out: u64,
         /// How many of them are not live.
         replayed: u64,
+        /// The first live one.
+        oldest: Option<Arc<Entry>>,
     },
 }
 
@@ -177,12 +179,15 @@ impl Subscription {
                     upto,
                     left_out,
                     replayed,
+                    oldest,
                 } => {
                     if !frames.is_empty() && !state.took(sink.offer(&frames)) {
                         place.lane.hold_up();
                         return false;
                     }
-                    place.seat.count_left_out(FACE, left_out);
+                    place.seat.count_left_out(left_out);
+                    let delivered = place.seat.delivered();
+                    delivered.count(frames.len(), || oldest.as_ref().map(|entry| &*entry.event));
                     place.seat.count_replayed(replayed);
                     let live = (frames.len() as u64).saturating_sub(replayed);
                     place.seat.count_delivered(live);
@@ -219,27 +224,33 @@ impl Subscription {
         if upto == cursor.seq {
             return Due::Level;
         }
+        let live_after = place.lane.live_after();
+        let is_live = |entry: &Arc<Entry>| entry.event.seq > live_after;
         Due::Frames {
             frames,
             upto,
             left_out,
             replayed,
+            oldest: page.into_iter().find(is_live),
         }
     }
 
     /// The events that follow the cursor are gone: queues the gap and the snapshot, and goes on
     /// after it.
     fn leap(&self, state: &mut State, place: &mut Place, dialect: Dialect) {
+        let is_told = !place.seat.topic().has_missed_nothing(&place.cursor);
         let (backlog, to) = place.seat.topic().joining();
         let from = std::mem::replace(&mut place.cursor, to.clone());
         place.lane = Lane::new(to.seq);
-        place.seat.count_gap();
         if let Some(resumable) = &mut state.resumable {
             place.number = resumable.leap(place.number, &to);
         }
         let number = place.number;
-        let gap = messages::gap(&self.topic, &Gap { from, to }, dialect);
-        state.direct.push_back(Direct::Frames(gap));
+        if is_told {
+            place.seat.count_gap();
+            let gap = messages::gap(&self.topic, &Gap { from, to }, dialect);
+            state.direct.push_back(Direct::Frames(gap));
+        }
         let wanted = backlog.into_iter().filter(|event| self.wants(&event.name));
         let before = state.direct.len();
         let replays = wanted.map(|event| Direct::Replay(event, number));
@@ -278,6 +289,10 @@ impl Subscriber for Subscription {
         let _ = link.send_direct(&mut state, &mut sink)
             && self.send(&mut state, &mut sink, link.dialect)
             && link.send_direct(&mut state, &mut sink);
+    }
+
+    fn face(&self) -> &'static str {
+        FACE
     }
 
     fn describe(&self, head: Seq) -> Description {

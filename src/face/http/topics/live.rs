@@ -72,7 +72,7 @@ struct Open {
 ///
 /// # Errors
 /// When the gateway drains, or the caller holds as many connections as it may.
-pub(super) fn open(
+pub(super) async fn open(
     (state, caller): (http::State, Caller),
     filter: TopicFilter,
 ) -> Result<Response, Refusal> {
@@ -88,7 +88,7 @@ pub(super) fn open(
         has_begun: false,
         turn: Turn::default(),
         admission: caller.attend(),
-        _places: caller.take_places()?,
+        _places: caller.take_places().await?,
         attendance: caller.enter("sse", "/v1/topics".to_owned()),
         _counted: state.metrics().stream_opened(),
         state,
