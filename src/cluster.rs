@@ -104,6 +104,18 @@ impl Nodes {
         self.0.as_ref().is_none_or(|own| own.registry.is_joined())
     }
 
+    /// The other nodes that are known, with where they are reached.
+    pub fn others(&self) -> Vec<(Uuid, String)> {
+        let known = self.0.as_ref().map(|own| own.registry.all());
+        let known = known.unwrap_or_default().into_iter();
+        known.map(|(id, at)| (id, at.to_string())).collect()
+    }
+
+    /// Where others reach this node, if there are others.
+    pub fn address(&self) -> Option<String> {
+        self.0.as_ref().and_then(|own| own.registry.address())
+    }
+
     /// The name of this node.
     pub fn id(&self) -> Uuid {
         self.0.as_ref().map_or(Uuid::nil(), |own| own.id)

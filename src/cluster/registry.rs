@@ -46,6 +46,12 @@ impl Registry {
         peers.get(&node).map(|peer| peer.address.clone())
     }
 
+    /// Where this node is reached, once that is known.
+    pub(super) fn address(&self) -> Option<String> {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner);
+        own.clone()
+    }
+
     /// All that are known, by their names.
     pub(super) fn all(&self) -> Vec<(Uuid, Authority)> {
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
