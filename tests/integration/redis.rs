@@ -3,7 +3,7 @@
 mod bridges;
 mod node;
 mod outage;
-mod server;
+pub(crate) mod server;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
 use crate::face::http;
+use crate::face::http::admission::reached_headers;
 use crate::face::http::refusal::{Code, Refusal};
 
 /// The header that carries the id of a request, both ways.
@@ -53,6 +54,9 @@ pub(crate) async fn run(
     let mut response = next.run(request).await;
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
         state.metrics().refused(refusal.code());
+        if let Some(limit) = refusal.limit() {
+            state.door().limits().count(limit);
+        }
         response = written(&refusal, response, &id, is_wizard);
     }
     state.metrics().responded(response.status());
@@ -78,6 +82,9 @@ fn written(refusal: &Refusal, response: Response, id: &RequestId, is_wizard: boo
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(seconds) = refusal.retry_after_seconds() {
         parts.headers.insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(reached) = refusal.reached() {
+        parts.headers.extend(reached_headers(&reached));
     }
     Response::from_parts(parts, Body::from(body.expect("a refusal is JSON")))
 }

@@ -143,7 +143,7 @@ impl Open {
 async fn ended(admission: &Admission, topic: &TopicName) {
     loop {
         match admission.next().await {
-            Notice::Expiring(_) if admission.may(Action::Subscribe, topic) => {}
+            Notice::Expiring(_) if admission.may_surely(Action::Subscribe, topic).await => {}
             Notice::Expiring(_) | Notice::Ended(_) => return,
         }
     }

@@ -94,7 +94,7 @@ pub(crate) async fn snapshot(
     TopicPath(name): TopicPath,
     caller: Caller,
 ) -> Result<Response, Refusal> {
-    caller.must(Action::Read, &name, unknown)?;
+    caller.must(Action::Read, &name, unknown).await?;
     let topic = state.topic(&name).await?;
     let snapshot = topic.snapshot();
     if snapshot.cursor.seq == Seq::ZERO {
@@ -133,7 +133,7 @@ pub(crate) async fn delete(
     TopicPath(name): TopicPath,
     caller: Caller,
 ) -> Result<StatusCode, Refusal> {
-    caller.must(Action::Delete, &name, unknown)?;
+    caller.must(Action::Delete, &name, unknown).await?;
     if state.hub().delete(&name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -155,7 +155,7 @@ pub(crate) async fn subscribers(
     TopicPath(name): TopicPath,
     caller: Caller,
 ) -> Result<Response, Refusal> {
-    caller.must(Action::Presence, &name, unknown)?;
+    caller.must(Action::Presence, &name, unknown).await?;
     let topic = state.topic(&name).await?;
     let (cursor, subscribers) = (topic.head(), topic.presence());
     Ok(exchange::to_json(&Presence {

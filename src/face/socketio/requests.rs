@@ -15,6 +15,7 @@ use crate::face::socketio::pacing::{Reply, acknowledge};
 use crate::face::socketio::recovery::Recovery;
 use crate::face::socketio::{Config, entering, producers, subscribing, workers};
 use crate::hub::Hub;
+use crate::limit::Limit;
 
 /// What a client asks for.
 pub(crate) struct Request {
@@ -85,6 +86,7 @@ impl Link {
         let mut state = self.lock();
         if state.requests.waiting.len() >= desk.config.requests_max {
             drop(state);
+            self.count(Limit::SocketIoRequests);
             self.close(CloseReason::Overloaded);
             return;
         }
@@ -171,7 +173,7 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
         }
         What::Ask(left) => producers::ask((desk, link), &admission, data, (ack, left)).await,
         What::AwaitCancel(left) => {
-            workers::await_cancel((desk, link), &admission, data, (ack, left));
+            workers::await_cancel((desk, link), &admission, data, (ack, left)).await;
         }
         What::Unknown(name) => {
             let name: String = name.chars().take(64).collect();

@@ -90,6 +90,18 @@ impl Redis {
         commands.custom(command, args.to_vec()).await
     }
 
+    /// Whose a topic is; nothing if it is nobody's or does not exist.
+    ///
+    /// # Errors
+    /// While Redis is away.
+    pub(crate) async fn owner(&self, topic: &TopicName) -> Result<Option<String>, Error> {
+        self.generation()?;
+        let commands = self.0.commands.with_options(&self.0.options);
+        let owner = commands.hget(self.meta_key(topic), "owner");
+        let owner: Result<Option<String>, Fault> = Box::pin(owner).await;
+        owner.map_err(|error| self.failed(&error))
+    }
+
     /// A line of the list; nothing when the topic holds no event any more.
     async fn line(&self, name: &str) -> Result<Option<Listed>, Fault> {
         let Ok(topic) = name.parse::<TopicName>() else {

@@ -29,6 +29,7 @@ use crate::face::http::metrics::OpenStream;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::face::sse;
 use crate::hub::{Description, From, Hub, Read, Seat, Subscriber, Topic};
+use crate::limit::Places;
 use crate::producer::library::{self as libraries, Librarian};
 use crate::topic::{Cursor, Entry, Event, Seq, TopicName};
 
@@ -80,6 +81,7 @@ struct Open {
     places: HashMap<TopicName, (Seat, Cursor)>,
     keepalive_interval: Duration,
     opening: Option<Vec<u8>>,
+    _held: Places,
     _counted: OpenStream,
 }
 
@@ -109,6 +111,7 @@ pub(super) async fn all(
         places: HashMap::new(),
         keepalive_interval: state.0.config.keepalive_interval,
         opening: Some(sse::opening(state.0.config.sse_retry)),
+        _held: caller.take_places()?,
         _counted: state.0.metrics.stream_opened(),
     };
     open.made.mark_unchanged();
@@ -139,8 +142,9 @@ impl Open {
         };
         for id in ids {
             let topic = libraries::topic(id);
-            let may_follow = self.admission.may(Action::Subscribe, &topic);
-            if self.places.contains_key(&topic) || !may_follow {
+            if self.places.contains_key(&topic)
+                || !self.admission.may(Action::Subscribe, &topic).await?
+            {
                 continue;
             }
             let signal = Arc::<Signal>::clone(&self.signal);
