@@ -129,6 +129,11 @@ impl Limits {
             .ok_or_else(|| self.reached(Limit::SocketsPerAddress, max))
     }
 
+    /// What counts the limits that are reached, for those that outlive the rest.
+    pub fn counter(&self) -> Metrics {
+        self.0.metrics.clone()
+    }
+
     /// Counts that somebody reached a limit that is kept elsewhere.
     pub fn count(&self, limit: Limit) {
         self.0.metrics.reached(limit);
@@ -170,6 +175,24 @@ impl Limits {
             _by_address: None,
             _by_user: by_user,
         })
+    }
+
+    /// Sets who is told how many connections a user has here, at every change.
+    pub fn on_user_change(&self, told: impl Fn(&str, u32) + Send + Sync + 'static) {
+        let told = move |user: &Arc<str>, count| told(user, count);
+        self.0.per_user.on_change(Box::new(told));
+    }
+
+    /// How many connections a user has here, and how many they may have everywhere.
+    pub fn connections_of(&self, user: &str) -> (u32, u32) {
+        let here = self.0.per_user.held(&user.into());
+        (here, self.0.config.connections_per_user_max)
+    }
+
+    /// A user has as many connections as they may, those on other nodes counted.
+    pub fn user_is_full(&self) -> Reached {
+        let max = self.0.config.connections_per_user_max;
+        self.reached(Limit::ConnectionsPerUser, max)
     }
 
     /// A place for a handshake that has begun. It is given back when it is finished.

@@ -23,7 +23,7 @@ pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
 pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
 pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Sign, Write};
-pub use self::redis::{Heard, Intake, Lease};
+pub use self::redis::{Arrival, Arrivals, Content, Heard, Inbox, InboxBounds, Intake, Lease};
 pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
 pub use self::sqlite::{Damaged, SqliteLog};
@@ -182,6 +182,35 @@ impl Store {
         let redis = self.0.redis.as_ref()?;
         let lease = redis.lease("bridges", lease_age, drain);
         Some((redis.intake(patterns), lease))
+    }
+
+    /// The stream to which workers add entries, and whether this node is the one that empties it;
+    /// nothing without Redis.
+    pub fn inbox(
+        &self,
+        bounds: InboxBounds,
+        (lease_age, drain): (Duration, &Drain),
+    ) -> Option<(Inbox, Lease)> {
+        let redis = self.0.redis.as_ref()?;
+        let lease = redis.lease("inbox", lease_age, drain);
+        Some((redis.inbox(bounds), lease))
+    }
+
+    /// Notes how many connections a user has here, for other nodes.
+    pub fn note_connections(&self, user: &str, count: u32) {
+        if let Some(redis) = &self.0.redis {
+            redis.note_connections(user, count as usize);
+        }
+    }
+
+    /// Whether a user may have so many connections here, with those on other nodes. Nobody knows
+    /// of those while the store is away: then they do not count.
+    pub async fn may_connect(&self, user: &str, (here, max): (u32, u32)) -> bool {
+        let Some(redis) = &self.0.redis else {
+            return true;
+        };
+        let told = redis.may_connect(user, here as usize, max as usize).await;
+        told.unwrap_or(true)
     }
 
     /// Whether other nodes, and whoever else uses Redis, work on the same topics.

@@ -138,6 +138,7 @@ build() {
 suite_rust() {
   local code=0
   if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; then debian redis-server redis-tools || say "   what needs Redis will fail"; fi
+  if ! command -v openssl >/dev/null; then debian openssl || say "   what needs certificates will fail"; fi
   if cargo nextest --version >/dev/null 2>&1; then
     logged rust 1500 cargo nextest run --locked --no-fail-fast || code=$?
     grep -E '^ +Summary ' "$logs/rust.log" | tail -n 1 >"$logs/rust.summary" || true
@@ -256,6 +257,7 @@ suite_docs() {
     return
   fi
   if ! command -v curl >/dev/null && ! debian curl; then skip docs "curl is not there"; return; fi
+  if ! command -v redis-server >/dev/null && ! debian redis-server redis-tools; then skip docs "redis-server is not there"; return; fi
   npm_packages "$root/tests/clients/js" || { record docs 0 1 0; return; }
   python_packages venv-docs "$root/tests/docs/requirements.txt" || { record docs 0 1 0; return; }
   node_tests docs 300 tests/docs/*.test.mjs

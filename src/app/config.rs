@@ -65,6 +65,8 @@ pub struct Producers {
     pub scan: crate::producer::scan::Config,
     /// Other people's emitters.
     pub bridges: crate::producer::bridges::Bridges,
+    /// The stream to which workers add entries.
+    pub inbox: crate::producer::inbox::Inbox,
     /// The machine, and the news of all jobs and documents.
     pub monitor: crate::producer::monitor::Config,
 }

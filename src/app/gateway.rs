@@ -17,6 +17,7 @@ use crate::app::keys;
 use crate::auth::{self, Auth, Origins};
 use crate::connection::Door;
 use crate::drain::Drain;
+use crate::face::http::Http;
 use crate::face::library::Watchers;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
@@ -24,10 +25,10 @@ use crate::face::ws::{Apps, Crowd, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
 use crate::limit::{self, Limit, Limits};
-use crate::producer::bridges;
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
+use crate::producer::{bridges, inbox};
 use crate::store::Store;
 use crate::store::documents::Documents;
 use crate::wire::{self, Bound, Deadline, Gate, Outboxes, Place};
@@ -78,28 +79,37 @@ impl Gateway {
         let library = librarian(config, &hub, &drain, &mut registry)?;
         let metrics = (connections.clone(), http_metrics.clone());
         let parts = (library, &door, &drain);
-        let router = router(config, parts, metrics, Arc::new(registry));
+        let http = pages(config, parts, metrics, Arc::new(registry));
 
         let gate = gate(door.limits());
-        let faces = Arc::new((door, socketio.clone(), router));
+        let faces = Arc::new((door, socketio.clone(), http));
+        // Answers a request, whoever's page it is from.
         let service = service_fn(
             move |mut request: axum::http::Request<Deadline<Incoming>>| {
                 let faces = Arc::clone(&faces);
                 async move {
-                    let (door, socketio, router) = &*faces;
+                    let (door, socketio, http) = &*faces;
                     // Whatever comes after this sees no credential.
                     door.visitor(&mut request);
                     if SocketIo::owns(request.uri().path()) {
                         return Ok::<_, Infallible>(socketio.respond(request).await);
                     }
-                    router
-                        .clone()
-                        .oneshot(request.map(axum::body::Body::new))
-                        .await
+                    Ok(http.respond(request.map(axum::body::Body::new)).await)
                 }
             },
         );
-        let service = cors.layer(service);
+        let ways = Arc::new((cors.layer(service.clone()), service));
+        let service = service_fn(move |request| {
+            let ways = Arc::clone(&ways);
+            async move {
+                let (crossing, plain) = &*ways;
+                if http::concerns(&request) {
+                    crossing.clone().oneshot(request).await
+                } else {
+                    plain.clone().oneshot(request).await
+                }
+            }
+        });
         let until = drain.clone();
         drain.spawn(wire::serve(
             listener,
@@ -163,13 +173,13 @@ impl Gateway {
     }
 }
 
-/// The paths of all faces but Socket.IO.
-fn router(
+/// All faces but Socket.IO.
+fn pages(
     config: &Config,
     (librarian, door, drain): (Librarian, &Door, &Drain),
     (connections, metrics): (connection::Metrics, http::Metrics),
     registry: Arc<Registry>,
-) -> axum::Router {
+) -> Http {
     let (face, hub) = (&config.face.http, door.hub());
     let library = (librarian, Watchers::default());
     let libraries = http::library::Libraries::new(
@@ -179,13 +189,13 @@ fn router(
         drain.clone(),
         metrics.clone(),
     );
-    let http = http::State::new(face.clone(), door.clone(), drain.clone(), metrics, registry);
+    let state = http::State::new(face.clone(), door.clone(), drain.clone(), metrics, registry);
     let apps = apps(config, library, hub, drain);
     let ws = sockets(config, (door, apps), drain, connections);
     let beside = dashboard::routes()
         .merge(ws.routes())
         .merge(http::library::routes(libraries));
-    http::routes(http, beside)
+    Http::new(state, beside)
 }
 
 /// The library over its store, or over the service that the config names.
@@ -222,6 +232,8 @@ async fn door(
 ) -> anyhow::Result<Door> {
     let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
     let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
+    let store = hub.store().clone();
+    limits.on_user_change(move |user, count| store.note_connections(user, count));
     let origins = Origins::new(&config.face.http.cors_origins)?;
     let door = Door::new(auth, limits, origins, hub.clone());
     keys::keep(config, door.auth(), drain).await?;
@@ -233,13 +245,13 @@ async fn door(
 
 /// What the limits say of connections before anything is read of them.
 fn gate(limits: &Limits) -> Gate {
-    let (admits, counts) = (limits.clone(), limits.clone());
+    let (admits, counter) = (limits.clone(), limits.counter());
     let admit = move |address| match admits.accept(address) {
         Ok(held) => Ok(Box::new(held) as Place),
         Err(reached) => Err(reached.to_string()),
     };
     Gate::new(admit, move |bound| {
-        counts.count(match bound {
+        counter.reached(match bound {
             Bound::Connections => Limit::Connections,
             Bound::FirstByte => Limit::FirstByte,
             Bound::Header => Limit::Header,
@@ -260,7 +272,7 @@ fn sockets(
     Ws::new(face, door.clone(), apps, drain.clone(), connections)
 }
 
-/// Lets other people's emitters in.
+/// Lets other people's emitters in, and empties the inbox of workers.
 fn bridge(
     config: &Config,
     (hub, drain): (&Hub, &Drain),
@@ -269,6 +281,8 @@ fn bridge(
 ) {
     /// Most actions that wait for the sockets of this node.
     const ACTIONS_MAX: usize = 1024;
+    let metrics = inbox::Metrics::register(registry);
+    inbox::start(&config.producer.inbox, (hub, drain), &metrics);
     let metrics = bridges::Metrics::register(registry);
     let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
     bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);

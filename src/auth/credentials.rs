@@ -27,8 +27,8 @@ pub struct Credentials {
 impl Credentials {
     /// Takes the credentials off a request: out of its headers, and out of its query.
     pub fn take<B>(request: &mut Request<B>) -> Self {
-        let may_use_query = is_websocket_or_sse(request.headers());
         let query = strip_query(request.uri_mut());
+        let may_use_query = query.is_some() && is_websocket_or_sse(request.headers());
         let headers = request.headers_mut();
         let bearer = headers.remove(AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
@@ -82,7 +82,9 @@ fn is_websocket_or_sse(headers: &HeaderMap) -> bool {
 
 /// Takes the token out of an address. What else stands in the query stays as it is.
 fn strip_query(uri: &mut Uri) -> Option<Credential> {
-    let query = uri.query()?;
+    let query = uri
+        .query()
+        .filter(|query| query.contains(PARAMETER) || query.contains('%'))?;
     let is_token = |pair: &&str| {
         let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
         decoded(name) == PARAMETER.as_bytes()

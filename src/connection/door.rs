@@ -10,7 +10,7 @@ use crate::auth::{
     self, Action, Asker, Auth, Credentials, Origins, Principal, Refusal, Role, Subject,
 };
 use crate::hub::Hub;
-use crate::limit::Limits;
+use crate::limit::{Limits, Places, Reached};
 use crate::store;
 use crate::topic::TopicName;
 use crate::wire::Peer;
@@ -113,6 +113,29 @@ impl Door {
     /// [`Refusal`].
     pub async fn admit(&self, credentials: &Credentials) -> Result<Arc<Principal>, Refusal> {
         self.0.auth.admit(credentials).await
+    }
+
+    /// The places of a connection of somebody, at an address unless that has been counted already.
+    ///
+    /// # Errors
+    /// When the user, on all nodes, or the address holds as many as it may.
+    pub async fn connect(
+        &self,
+        address: Option<IpAddr>,
+        user: Option<&str>,
+    ) -> Result<Places, Reached> {
+        let limits = &self.0.limits;
+        let places = match address {
+            Some(address) => limits.connect(address, user)?,
+            None => limits.connect_user(user)?,
+        };
+        if let Some(user) = user {
+            let counted = limits.connections_of(user);
+            if !self.0.hub.store().may_connect(user, counted).await {
+                return Err(limits.user_is_full());
+            }
+        }
+        Ok(places)
     }
 
     /// Whether a principal may do something to a topic: the one question that every face asks.

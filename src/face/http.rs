@@ -1,9 +1,9 @@
 //! The HTTP face: publishing, reading and streaming of topics, the session application's REST,
 //! and what operators ask.
 //!
-//! The app mounts [`routes`] behind its own accept loop, with [`cors`] outermost. A handler takes
+//! The app puts [`Http`] behind its own accept loop, with [`cors`] outermost. A handler takes
 //! a request apart, calls the hub and writes the answer down; it keeps no events and fans nothing
-//! out. Every refusal goes through `refusal` and leaves by `exchange`, the outermost layer here.
+//! out. Every refusal goes through `refusal` and leaves by `exchange`.
 
 pub(crate) mod admission;
 mod answer;
@@ -28,20 +28,24 @@ mod stream;
 mod topics;
 mod wizard;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
+use futures_util::FutureExt as _;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::ServiceExt as _;
 
 pub use self::config::Config;
-pub use self::cors::{OriginError, cors};
+pub use self::cors::{OriginError, concerns, cors};
 pub use self::metrics::Metrics;
 
+use self::exchange::Exchange;
 use self::refusal::{Code, Refusal};
 use crate::connection::Door;
 use crate::drain::Drain;
@@ -194,20 +198,58 @@ pub fn paths() -> Vec<&'static str> {
     own.chain(libraries).collect()
 }
 
-/// The paths of the face, and what is merged beside them. The layers here hold for all: who asks,
-/// request ids, problems for 404 and 405, counters. So `beside` must not set a fallback of its own.
-pub fn routes(state: State, beside: Router) -> Router {
-    let router = table()
-        .into_iter()
-        .fold(docs::files(), |router, (path, methods)| {
-            router.route(path, methods)
-        });
-    router
-        .with_state(state.clone())
-        .merge(beside)
-        .method_not_allowed_fallback(exchange::unknown_method)
-        .fallback(exchange::unknown_path)
-        .layer(from_fn_with_state(state.clone(), admission::run))
-        .layer(CatchPanicLayer::custom(exchange::panicked))
-        .layer(from_fn_with_state(state, exchange::run))
+/// The face, and what stands beside it. Cheap to clone.
+#[derive(Clone)]
+pub struct Http {
+    state: State,
+    router: Router,
+}
+
+impl Http {
+    /// The paths of the face, and what is merged beside them. What is done here holds for all:
+    /// who asks, request ids, problems for 404 and 405, counters. So `beside` must not set a
+    /// fallback of its own.
+    pub fn new(state: State, beside: Router) -> Self {
+        let router = table()
+            .into_iter()
+            .fold(docs::files(), |router, (path, methods)| {
+                router.route(path, methods)
+            })
+            .with_state(state.clone())
+            .merge(beside)
+            .method_not_allowed_fallback(exchange::unknown_method)
+            .fallback(exchange::unknown_path);
+        Self { state, router }
+    }
+
+    /// Answers a request.
+    pub async fn respond(&self, request: Request) -> Response {
+        let exchange = Exchange::begin(&request);
+        let answer = self.answer(request, &exchange);
+        let response = AssertUnwindSafe(answer)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| exchange::panicked());
+        exchange.end(&self.state, response)
+    }
+
+    async fn answer(&self, mut request: Request, exchange: &Exchange) -> Response {
+        let caller = match admission::admit(&self.state, &mut request).await {
+            Ok(caller) => caller,
+            Err(refusal) => return admission::refused(refusal),
+        };
+        // What comes most often does without the table.
+        if let (Some(caller), Some(posted)) = (&caller, publish::Target::of(&request)) {
+            let id = exchange.id();
+            let answer = publish::run(&self.state, posted, (caller, id), request).await;
+            return answer.into_response();
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(exchange.id().clone());
+        if let Some(caller) = caller {
+            extensions.insert(caller);
+        }
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        response
+    }
 }

@@ -182,7 +182,7 @@ impl SocketIo {
                 .connect(visitor.address, None)
                 .map_err(Refusal::Limit)?;
             let until = Instant::now() + self.connect_timeout;
-            let started = Started::new(limits.clone(), unfinished, until);
+            let started = Started::new(limits.counter(), unfinished, until);
             let ticket = Ticket::of(request, visitor, (started, places));
             request.extensions_mut().insert(Arc::new(ticket));
             return Ok(());

@@ -153,14 +153,15 @@ impl Ws {
     pub(crate) fn routes(&self) -> Router {
         TABLE.iter().fold(Router::new(), |router, line| {
             let ws = self.clone();
-            let open =
-                move |path, query, request| async move { ws.open(line, path, query, request) };
+            let open = move |path, query, request| async move {
+                ws.open(line, path, query, request).await
+            };
             router.route(line.path, get(open))
         })
     }
 
     /// Answers the handshake and begins the conversation.
-    fn open(
+    async fn open(
         &self,
         line: &'static Line,
         Path(parts): Path<Vec<String>>,
@@ -171,7 +172,7 @@ impl Ws {
             return refused::draining();
         }
         let token = self.own_token(line, &mut request);
-        let (admission, places) = match self.admit(&mut request) {
+        let (admission, places) = match self.admit(&mut request).await {
             Ok(admitted) => admitted,
             Err(response) => return *response,
         };
@@ -242,7 +243,7 @@ impl Ws {
 
     /// Who is at the door, with a place; or the refusal of the handshake. The HTTP face has asked
     /// already, except where a dialect asks for itself, after the handshake.
-    fn admit(&self, request: &mut Request) -> Result<(Admission, Places), Box<Response>> {
+    async fn admit(&self, request: &mut Request) -> Result<(Admission, Places), Box<Response>> {
         let door = &self.0.door;
         let visitor = door.visitor(request);
         let principal = match request.extensions().get::<Caller>() {
@@ -251,8 +252,8 @@ impl Ws {
         };
         let name = principal.name();
         let places = door
-            .limits()
-            .connect(visitor.address, name.as_deref())
+            .connect(Some(visitor.address), name.as_deref())
+            .await
             .map_err(|reached| Box::new(refused::limit(reached)))?;
         Ok((Admission::new(door.clone(), principal), places))
     }

@@ -91,7 +91,9 @@ impl Hub {
             if state.is_retired {
                 continue;
             }
-            if state.seats.len() >= self.0.config.topic_subscribers_max {
+            if state.seats.len() + state.elsewhere.subscribers
+                >= self.0.config.topic_subscribers_max
+            {
                 self.0.metrics.subscribers_refused.inc();
                 return Err(AttachError::TooManySubscribers);
             }
@@ -116,6 +118,7 @@ impl Hub {
                 backlog,
                 gap,
             };
+            self.note_subscribers(name, state.seats.len());
             drop(state);
             self.0.metrics.subscriptions.inc();
             return Ok(attached);
@@ -212,6 +215,9 @@ impl Drop for Seat {
         let is_unused = {
             let mut state = self.topic.peek();
             state.seats.leave(self.number);
+            // Under the lock, so that the newest count is noted last.
+            let subscribers = state.seats.len();
+            self.hub.note_subscribers(self.topic.name(), subscribers);
             state.is_unused()
         };
         self.hub.0.metrics.subscriptions.dec();

@@ -33,7 +33,7 @@ pub struct Config {
     /// Longest that an answer may be waited for in one request.
     #[serde(with = "crate::quantity::duration")]
     pub answer_wait_max: Duration,
-    /// Most subscribers of a topic on this node.
+    /// Most subscribers of a topic, on all nodes.
     pub topic_subscribers_max: usize,
     /// How long a topic is kept after its terminal event.
     #[serde(with = "crate::quantity::duration")]

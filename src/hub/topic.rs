@@ -11,6 +11,7 @@ use crate::hub::cap::Held;
 use crate::hub::fanout::{Description, Subscriber};
 use crate::hub::follow::Following;
 use crate::hub::lane;
+use crate::hub::presence::Elsewhere;
 use crate::hub::seats::Seats;
 use crate::hub::{Config, TopicLine};
 use crate::store::{Log, new_epoch};
@@ -36,6 +37,8 @@ pub struct Topic {
 
 pub(crate) struct State {
     pub(crate) epoch: Epoch,
+    /// The epoch that it began with, if it was new: see `beginnings`.
+    first_epoch: Option<Epoch>,
     /// The last number that was given out; ahead of the ring while events are on their way.
     pub(crate) tail: Seq,
     /// Counts refusals of the store: see `settle`.
@@ -53,6 +56,8 @@ pub(crate) struct State {
     pub(crate) held: Option<Box<Held>>,
     pub(crate) log: Log,
     pub(crate) seats: Seats,
+    /// How many subscribers other nodes have.
+    pub(crate) elsewhere: Elsewhere,
     pub(crate) touched_ms: i64,
     /// The owner that an event on its way has claimed the topic for.
     pub(crate) claimed_for: Option<Arc<str>>,
@@ -63,6 +68,12 @@ pub(crate) struct State {
     /// Set when the topic left the map: whoever still holds it must look it up again.
     pub(crate) is_retired: bool,
     pub(crate) bounds: Bounds,
+}
+
+/// A topic that left the map.
+pub(crate) struct Retired {
+    /// Its epoch, if it is not the one that it began with.
+    pub(crate) renewed: Option<Epoch>,
 }
 
 /// What a topic may hold in memory.
@@ -112,7 +123,7 @@ pub struct History {
 impl Topic {
     pub(crate) fn new(name: TopicName, config: &Config, log: Log, is_copy: bool) -> Self {
         let mut state = State::new(config, log);
-        state.following = is_copy.then(Following::default);
+        state.following = is_copy.then(|| Following::new(state.epoch.clone()));
         Self {
             name,
             state: Mutex::new(state),
@@ -120,6 +131,18 @@ impl Topic {
             clarified: Notify::new(),
             moved: Notify::new(),
         }
+    }
+
+    /// The same, beginning in an epoch, if nothing is known of it.
+    pub(crate) fn begin_with(self, epoch: Epoch) -> Self {
+        {
+            let mut state = self.peek();
+            if state.following.is_none() && state.log.unread().is_none() {
+                state.epoch = epoch.clone();
+                state.first_epoch = Some(epoch);
+            }
+        }
+        self
     }
 
     /// The name of the topic.
@@ -214,6 +237,12 @@ impl Topic {
     pub fn job(&self) -> Option<(Job, Cursor)> {
         let state = self.lock();
         state.fold.job().map(|job| (job.clone(), state.head()))
+    }
+
+    /// Whether nothing lies between a place and the head, though its epoch is another one: it was
+    /// taken before the log, which held nothing, could be read.
+    pub fn has_missed_nothing(&self, from: &Cursor) -> bool {
+        self.peek().has_missed_nothing(from)
     }
 
     /// What a joiner is sent, in log order, with the place where reading goes on.
@@ -338,10 +367,14 @@ impl Topic {
     }
 
     /// Marks the topic as out of the map if it holds no event and has no subscriber.
-    pub(crate) fn retire_if_unused(&self) -> bool {
+    pub(crate) fn retire_if_unused(&self) -> Option<Retired> {
         let mut state = self.peek();
         state.is_retired = state.is_unused();
-        state.is_retired
+        let is_renewed =
+            state.following.is_none() && state.first_epoch.as_ref() != Some(&state.epoch);
+        state.is_retired.then(|| Retired {
+            renewed: is_renewed.then(|| state.epoch.clone()),
+        })
     }
 }
 
@@ -362,6 +395,7 @@ impl State {
         };
         Self {
             epoch,
+            first_epoch: None,
             tail: head,
             generation: 0,
             claims: HashSet::new(),
@@ -379,6 +413,7 @@ impl State {
             }),
             log,
             seats: Seats::default(),
+            elsewhere: Elsewhere::NOT_COUNTED,
             touched_ms,
             claimed_for: None,
             is_pumping: false,

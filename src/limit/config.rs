@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Most connections of one user on this node.
+    /// Most connections of one user, on all nodes.
     pub connections_per_user_max: u32,
     /// Most connections from one address on this node.
     pub connections_per_address_max: u32,

@@ -11,18 +11,26 @@
 //! most once, and is refused at once while Redis is away.
 
 mod append;
+mod asking;
 mod client;
 pub(crate) mod config;
 mod follow;
 mod health;
+mod house;
+mod identity;
+mod inbox;
 mod index;
 mod intake;
 mod read;
+mod replicas;
 mod resumes;
 mod script;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
 pub(crate) use self::append::{Appended, Guard, Write};
 pub(crate) use self::follow::News;
+pub use self::inbox::{Arrival, Arrivals, Content, Inbox, InboxBounds};
 pub(crate) use self::index::Listed;
 pub use self::intake::{Heard, Intake, Lease};
 pub(crate) use self::read::{Page, Sign};
@@ -36,10 +44,10 @@ use fred::types::config::Options;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
-use self::append::Waiter;
 use self::config::Ack;
 use self::follow::Follows;
 use self::health::Health;
+use self::replicas::Waiter;
 use self::script::{Script, Scripts};
 use crate::drain::Drain;
 use crate::store::{Condition, Config, Error, OpenError};
@@ -65,6 +73,7 @@ struct Shared {
     follows: Mutex<Follows>,
     follows_changed: Notify,
     kept: resumes::Kept,
+    house: house::House,
     under_way: Semaphore,
     reads: Semaphore,
     waiters: OnceLock<mpsc::Sender<Waiter>>,
@@ -98,6 +107,7 @@ impl Redis {
             follows: Mutex::default(),
             follows_changed: Notify::new(),
             kept: resumes::Kept::new(),
+            house: house::House::default(),
             opened: Instant::now(),
             waiters: OnceLock::new(),
         })))
@@ -108,8 +118,9 @@ impl Redis {
         health::start(self, drain);
         follow::start(self, drain, on_news);
         resumes::start(self, drain);
+        house::start(self, drain);
         if let Ack::Wait(replicas) = self.0.config.redis.ack {
-            append::start_waiting(self, drain, replicas);
+            replicas::start(self, drain, replicas);
         }
     }
 
@@ -129,6 +140,11 @@ impl Redis {
     /// Whether it cannot be used now.
     pub(crate) fn is_away(&self) -> bool {
         !self.0.health.borrow().is_here
+    }
+
+    /// Whether it could be used at any time since the start.
+    pub(crate) fn was_here(&self) -> bool {
+        self.0.health.borrow().generation != 0
     }
 
     /// The config.

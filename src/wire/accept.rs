@@ -128,7 +128,7 @@ pub async fn serve<S, B>(
             metrics.connections.inc();
             if prepare(&tcp, &config).await.is_ok() {
                 let permit = Permit(Arc::new((permit, place)));
-                let watch = Watch::new(metrics.stalled.clone(), gate);
+                let watch = Watch::new(metrics.stalled.clone(), gate.told());
                 let guard = Guard::new(tcp, config, watch);
                 converse(guard, (Peer(peer), permit), (service, until)).await;
             } else {

@@ -25,11 +25,14 @@ pub enum Bound {
 /// Whether one more connection may come from an address, or else what it is told.
 type Admit = dyn Fn(IpAddr) -> Result<Place, String> + Send + Sync;
 
+/// Who is told of bounds that were reached.
+pub(crate) type Told = Arc<dyn Fn(Bound) + Send + Sync>;
+
 /// Who is asked for each connection, and told when one reached a bound. Cheap to clone.
 #[derive(Clone)]
 pub struct Gate {
     admit: Arc<Admit>,
-    reached: Arc<dyn Fn(Bound) + Send + Sync>,
+    reached: Told,
 }
 
 impl Gate {
@@ -52,6 +55,11 @@ impl Gate {
     /// A place for one more connection from an address, or why there is none.
     pub(crate) fn admit(&self, address: IpAddr) -> Result<Place, String> {
         (self.admit)(address)
+    }
+
+    /// Who is told of bounds that were reached, for as long as a connection lives.
+    pub(crate) fn told(&self) -> Told {
+        Arc::clone(&self.reached)
     }
 
     /// A connection reached a bound.

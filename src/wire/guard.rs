@@ -15,8 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
+use crate::wire::gate::Told;
 use crate::wire::stall::Stall;
-use crate::wire::{Bound, Config, Gate};
+use crate::wire::{Bound, Config};
 
 /// Tells a handler that its answer was not written. In the extensions of each request.
 #[derive(Clone, Default)]
@@ -46,17 +47,17 @@ pub(crate) struct Watch(Arc<Watched>);
 
 struct Watched {
     stalled: Counter,
-    gate: Gate,
+    told: Told,
     /// Something of a request has come that is not answered yet.
     is_asked: AtomicBool,
     is_stalled: AtomicBool,
 }
 
 impl Watch {
-    pub(crate) fn new(stalled: Counter, gate: Gate) -> Self {
+    pub(crate) fn new(stalled: Counter, told: Told) -> Self {
         Self(Arc::new(Watched {
             stalled,
-            gate,
+            told,
             is_asked: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
         }))
@@ -65,9 +66,9 @@ impl Watch {
     /// The connection ended with an error. One that rested between two requests reached no bound.
     pub(crate) fn ended(&self, error: &hyper::Error) {
         if error.is_parse_too_large() {
-            self.0.gate.reached(Bound::HeaderBytes);
+            (self.0.told)(Bound::HeaderBytes);
         } else if error.is_timeout() && self.0.is_asked.load(Ordering::Relaxed) {
-            self.0.gate.reached(Bound::Header);
+            (self.0.told)(Bound::Header);
         }
     }
 
@@ -83,7 +84,7 @@ impl Watch {
     fn stalled(&self) {
         if !self.0.is_stalled.swap(true, Ordering::Relaxed) {
             self.0.stalled.inc();
-            self.0.gate.reached(Bound::WriteStall);
+            (self.0.told)(Bound::WriteStall);
         }
     }
 }

@@ -28,6 +28,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// One of so many clients is behind a network of ours, and has a small receive buffer.
 const NETWORKED: usize = 3;
 
+/// One of so many clients does not read, if any do.
+const STUCK: usize = 10;
+
 /// The receive buffer of a client that stalls, so that the gateway feels it soon.
 const RECEIVE_BYTES: u32 = 8 * 1024;
 
@@ -144,7 +147,9 @@ impl Town {
         } else {
             Recovery::Stock
         };
+        let is_stuck = scene.plan.has(Fault::Stuck) && number % STUCK == STUCK - 1;
         let manner = match dice.below(5) {
+            _ if is_stuck => Manner::Websocket,
             0 => Manner::Polling,
             1 => Manner::Upgrade,
             _ => Manner::Websocket,
@@ -157,7 +162,7 @@ impl Town {
             source = None;
             proxy = Some(ours);
         }
-        let is_small = scene.plan.has(Fault::Stall) && number % NETWORKED == 1;
+        let is_small = scene.plan.has(Fault::Stall) && number % NETWORKED == 1 || is_stuck;
         let door = Door {
             gateway,
             recovery,
@@ -169,6 +174,7 @@ impl Town {
             door,
             proxy,
             topics,
+            is_stuck,
             dice,
         };
         Ok(Client::new(Arc::clone(scene), setup))

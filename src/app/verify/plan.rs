@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) clients: usize,
     pub(super) producers: usize,
     pub(super) rate: u32,
+    /// Bytes that each event is longer by.
+    pub(super) size: usize,
     pub(super) duration: Duration,
     pub(super) every: Duration,
     pub(super) away: Duration,
@@ -54,12 +56,13 @@ pub(super) struct TopicPlan {
 }
 
 /// Faults that a gateway started elsewhere allows.
-const ELSEWHERE: [Fault; 7] = [
+const ELSEWHERE: [Fault; 8] = [
     Fault::Kick,
     Fault::HalfClose,
     Fault::Blackhole,
     Fault::Delay,
     Fault::Stall,
+    Fault::Stuck,
     Fault::Retry,
     Fault::Herd,
 ];
@@ -100,6 +103,7 @@ impl Plan {
             clients: args.clients as usize,
             producers,
             rate: args.rate,
+            size: args.size as usize,
             duration: args.duration,
             every: args.every,
             away: args.away,

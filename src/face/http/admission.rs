@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::Method;
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::auth::{Action, Principal, Role};
@@ -51,27 +50,25 @@ pub(crate) struct Caller {
     door: Door,
 }
 
-/// Lets a request in, or refuses it.
-pub(crate) async fn run(
-    State(state): State<http::State>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match admit(&state, &mut request).await {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => {
-            let is_unknown = refusal.code() == Code::Unauthorized;
-            let mut response = refusal.into_response();
-            if is_unknown {
-                let scheme = HeaderValue::from_static("Bearer");
-                response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-            }
-            response
-        }
+/// The answer to somebody who is not let in.
+pub(crate) fn refused(refusal: Refusal) -> Response {
+    let is_unknown = refusal.code() == Code::Unauthorized;
+    let mut response = refusal.into_response();
+    if is_unknown {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
     }
+    response
 }
 
-async fn admit(state: &http::State, request: &mut Request) -> Result<(), Refusal> {
+/// Who sent a request; nobody, if the path is open to all.
+///
+/// # Errors
+/// When they may not.
+pub(crate) async fn admit(
+    state: &http::State,
+    request: &mut Request,
+) -> Result<Option<Caller>, Refusal> {
     let door = state.door();
     let visitor = door.visitor(request);
     if !door.admits_origin(request.headers(), &visitor) {
@@ -82,7 +79,7 @@ async fn admit(state: &http::State, request: &mut Request) -> Result<(), Refusal
     let is_open = OPEN.contains(&path) || OPEN_FILES.iter().any(|files| path.starts_with(files));
     let is_question = *request.method() == Method::OPTIONS;
     if is_open || is_question || (path == OPERATORS && visitor.is_local()) {
-        return Ok(());
+        return Ok(None);
     }
     let principal = door
         .admit(&visitor.credentials)
@@ -95,12 +92,11 @@ async fn admit(state: &http::State, request: &mut Request) -> Result<(), Refusal
         let detail = format!("`{path}` is not for the role `{}`", principal.role.as_str());
         return Err(Refusal::new(Code::Forbidden, detail));
     }
-    request.extensions_mut().insert(Caller {
+    Ok(Some(Caller {
         principal,
         visitor,
         door: door.clone(),
-    });
-    Ok(())
+    }))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -175,9 +171,9 @@ impl Caller {
     ///
     /// # Errors
     /// When the caller or its address holds as many as it may.
-    pub(crate) fn take_places(&self) -> Result<Places, Refusal> {
-        let limits = self.door.limits();
-        Ok(limits.connect(self.visitor.address, self.name().as_deref())?)
+    pub(crate) async fn take_places(&self) -> Result<Places, Refusal> {
+        let (address, user) = (Some(self.visitor.address), self.name());
+        Ok(self.door.connect(address, user.as_deref()).await?)
     }
 
     /// The name of the caller, if it has one.

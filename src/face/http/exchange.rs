@@ -1,11 +1,10 @@
-//! The outermost layer of the face: the request id, and how a refusal is written down.
+//! A request and its answer, whatever is asked: the request id, and how a refusal is written down.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
@@ -42,26 +41,39 @@ impl RequestId {
     }
 }
 
-/// Runs a request: gives it an id, writes its refusal down, counts it.
-pub(crate) async fn run(
-    State(state): State<http::State>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let id = RequestId::of(request.headers());
-    let is_wizard = request.uri().path().starts_with("/api/wizard/");
-    request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).await;
-    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
-        state.metrics().refused(refusal.code());
-        if let Some(limit) = refusal.limit() {
-            state.door().limits().count(limit);
+/// A request that is being answered.
+pub(crate) struct Exchange {
+    id: RequestId,
+    is_wizard: bool,
+}
+
+impl Exchange {
+    /// Gives the request an id.
+    pub(crate) fn begin(request: &Request) -> Self {
+        Self {
+            id: RequestId::of(request.headers()),
+            is_wizard: request.uri().path().starts_with("/api/wizard/"),
         }
-        response = written(&refusal, response, &id, is_wizard);
     }
-    state.metrics().responded(response.status());
-    response.headers_mut().insert(X_REQUEST_ID, id.0);
-    response
+
+    /// The id of the request.
+    pub(crate) const fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    /// Writes a refusal down, counts the response and puts the id on it.
+    pub(crate) fn end(self, state: &http::State, mut response: Response) -> Response {
+        if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+            state.metrics().refused(refusal.code());
+            if let Some(limit) = refusal.limit() {
+                state.door().limits().count(limit);
+            }
+            response = written(&refusal, response, &self.id, self.is_wizard);
+        }
+        state.metrics().responded(response.status());
+        response.headers_mut().insert(X_REQUEST_ID, self.id.0);
+        response
+    }
 }
 
 /// The refusal in the response; headers that are there already (`Allow`) stay.
@@ -108,7 +120,7 @@ pub(crate) async fn unknown_method(request: Request) -> Refusal {
 }
 
 /// The answer when a handler panicked.
-pub(crate) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+pub(crate) fn panicked() -> Response {
     tracing::error!("a request handler panicked");
     Refusal::new(
         Code::Internal,

@@ -87,7 +87,7 @@ pub(crate) async fn open(
         turn: Turn::default(),
         opening: form.opening(state.config().sse_retry),
         admission: caller.attend(),
-        _places: caller.take_places()?,
+        _places: caller.take_places().await?,
         _counted: state.metrics().stream_opened(),
     };
     let headers = [

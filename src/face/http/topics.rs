@@ -14,7 +14,7 @@ use crate::face::http::admission::Caller;
 use crate::face::http::exchange;
 use crate::face::http::extract::{Query, TopicPath};
 use crate::face::http::refusal::{Code, Refusal};
-use crate::hub::{Description, TopicFilter, TopicLine};
+use crate::hub::{Present, TopicFilter, TopicLine};
 use crate::topic::{Cursor, Seq, Status, TopicName};
 
 /// Which topics are asked for.
@@ -101,7 +101,7 @@ pub(crate) async fn snapshot(
         return Err(unknown(&name));
     }
     let mut body = Vec::with_capacity(1024);
-    let (cursor, subscribers) = (&snapshot.cursor, topic.subscribers());
+    let (cursor, subscribers) = (&snapshot.cursor, state.hub().subscribers(&topic).await);
     let status = snapshot.status.as_str();
     write!(
         body,
@@ -141,12 +141,12 @@ pub(crate) async fn delete(
     }
 }
 
-/// Who subscribes to a topic on this node.
+/// Who subscribes to a topic, on all nodes.
 #[derive(Debug, Serialize)]
 struct Presence {
     topic: TopicName,
     cursor: Cursor,
-    subscribers: Vec<Description>,
+    subscribers: Vec<Present>,
 }
 
 /// `GET /v1/topics/{topic}/subscribers`
@@ -157,7 +157,7 @@ pub(crate) async fn subscribers(
 ) -> Result<Response, Refusal> {
     caller.must(Action::Presence, &name, unknown).await?;
     let topic = state.topic(&name).await?;
-    let (cursor, subscribers) = (topic.head(), topic.presence());
+    let (cursor, subscribers) = (topic.head(), state.hub().presence(&topic).await?);
     Ok(exchange::to_json(&Presence {
         topic: name,
         cursor,

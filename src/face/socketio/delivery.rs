@@ -215,16 +215,19 @@ impl Subscription {
     /// The events that follow the cursor are gone: queues the gap and the snapshot, and goes on
     /// after it.
     fn leap(&self, state: &mut State, place: &mut Place, dialect: Dialect) {
+        let is_told = !place.seat.topic().has_missed_nothing(&place.cursor);
         let (backlog, to) = place.seat.topic().joining();
         let from = std::mem::replace(&mut place.cursor, to.clone());
         place.lane = Lane::new(to.seq);
-        place.seat.count_gap();
         if let Some(resumable) = &mut state.resumable {
             place.number = resumable.leap(place.number, &to);
         }
         let number = place.number;
-        let gap = messages::gap(&self.topic, &Gap { from, to }, dialect);
-        state.direct.push_back(Direct::Frames(gap));
+        if is_told {
+            place.seat.count_gap();
+            let gap = messages::gap(&self.topic, &Gap { from, to }, dialect);
+            state.direct.push_back(Direct::Frames(gap));
+        }
         let wanted = backlog.into_iter().filter(|event| self.wants(&event.name));
         let replays = wanted.map(|event| Direct::Replay(event, number));
         state.direct.extend(replays);

@@ -61,7 +61,7 @@ pub(crate) async fn enter(
         Arc::clone(&desk.anyone)
     };
     let name = admission.principal().name();
-    let places = desk.door.limits().connect_user(name.as_deref())?;
+    let places = desk.door.connect(None, name.as_deref()).await?;
     if let Some(ticket) = ticket {
         ticket.finish();
     }

@@ -204,7 +204,7 @@ impl Link {
     /// Counts that the client reached a limit.
     pub(crate) fn count(&self, limit: Limit) {
         if let Some(ticket) = &self.ticket {
-            ticket.limits().count(limit);
+            ticket.count(limit);
         }
     }
 

@@ -67,10 +67,11 @@ pub(crate) async fn subscribe(
             (Entry::Again(session, topic), _) => again(link, &session, &topic),
             (Entry::New(joining), Ok(())) => {
                 let topic = joining.subscription.topic().to_string();
-                let answer = link.admit(joining)?;
-                // Events do not go by the room; it is there for operations on sockets.
-                socket.join(topic);
-                Ok(answer)
+                // Events do not go by the room; it is there for operations on sockets. Who reads
+                // `subscribed` is in it.
+                socket.join(topic.clone());
+                let answer = link.admit(joining);
+                answer.inspect_err(|_| socket.leave(topic))
             }
             (Entry::New(joining), Err(error)) => {
                 if let Some(session) = &session {

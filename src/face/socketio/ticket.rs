@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::auth::Credentials;
 use crate::connection::Visitor;
-use crate::limit::{Held, Limit, Limits, Places};
+use crate::limit::{Held, Limit, Metrics, Places};
 use crate::wire::is_upgrade;
 
 /// The first 64 bits of a digest: enough to compare, nothing to read.
@@ -35,7 +35,7 @@ pub(crate) struct Ticket {
 
 /// A handshake that was begun.
 pub(crate) struct Started {
-    limits: Limits,
+    counter: Metrics,
     /// The place among handshakes that are not finished.
     unfinished: Mutex<Option<Held>>,
     /// When it has to be finished.
@@ -44,9 +44,9 @@ pub(crate) struct Started {
 
 impl Started {
     /// A handshake that holds a place.
-    pub(crate) const fn new(limits: Limits, unfinished: Held, until: Instant) -> Self {
+    pub(crate) const fn new(counter: Metrics, unfinished: Held, until: Instant) -> Self {
         Self {
-            limits,
+            counter,
             unfinished: Mutex::new(Some(unfinished)),
             until,
         }
@@ -64,7 +64,7 @@ impl Started {
 impl Drop for Started {
     fn drop(&mut self) {
         if self.finish().is_some() && Instant::now() >= self.until {
-            self.limits.count(Limit::SocketIoConnect);
+            self.counter.reached(Limit::SocketIoConnect);
         }
     }
 }
@@ -114,9 +114,9 @@ impl Ticket {
         drop(self.started.finish());
     }
 
-    /// The limits that the client is under.
-    pub(crate) const fn limits(&self) -> &Limits {
-        &self.started.limits
+    /// Counts that the client reached a limit.
+    pub(crate) fn count(&self, limit: Limit) {
+        self.started.counter.reached(limit);
     }
 
     /// How a later request compares. Programs that are no browsers leave out `User-Agent` when they

@@ -15,7 +15,7 @@ use crate::hub::Hub;
 use crate::producer::bridges::action::{Action, Aim, Arguments, Broken, has_bytes};
 use crate::producer::bridges::{Bridge, Bridges, emitter, plain, python};
 use crate::store::{Heard, Lease};
-use crate::topic::{Draft, EventName, TopicName};
+use crate::topic::{Draft, EventName, REVOCATIONS, TopicName};
 
 /// Queues of events that are to be appended; the events of a topic are in one of them.
 const QUEUES: usize = 16;
@@ -223,6 +223,9 @@ fn recordable(event: &str, arguments: &Arguments, aim: &Aim) -> Option<Draft> {
         return None;
     };
     let topic = TopicName::of_session(room).ok()?;
+    if topic.as_str() == REVOCATIONS {
+        return None;
+    }
     let event: EventName = event.parse().ok()?;
     if let Value::Binary(bytes) = argument {
         return Draft::binary(topic, event, Bytes::copy_from_slice(bytes)).ok();

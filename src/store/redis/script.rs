@@ -26,6 +26,12 @@ pub(super) struct Scripts {
     pub(super) lease: Script,
     pub(super) renew: Script,
     pub(super) forget: Script,
+    pub(super) alive: Script,
+    pub(super) tally: Script,
+    pub(super) ask: Script,
+    pub(super) answer: Script,
+    pub(super) take: Script,
+    pub(super) settle: Script,
 }
 
 impl Scripts {
@@ -40,6 +46,12 @@ impl Scripts {
             lease: Script::new(include_str!("lease.lua")),
             renew: Script::new(include_str!("renew.lua")),
             forget: Script::new(include_str!("forget.lua")),
+            alive: Script::new(include_str!("alive.lua")),
+            tally: Script::new(include_str!("tally.lua")),
+            ask: Script::new(include_str!("ask.lua")),
+            answer: Script::new(include_str!("answer.lua")),
+            take: Script::new(include_str!("take.lua")),
+            settle: Script::new(include_str!("settle.lua")),
         }
     }
 }
@@ -60,9 +72,14 @@ impl Script {
     ) -> Result<Vec<Value>, Error> {
         let client = client.with_options(options);
         let digest = self.digest.clone();
-        let done: Result<Value, Error> = client.evalsha(digest, keys.clone(), args.clone()).await;
+        // The futures of commands are many KiB, and would be moved with those of all who may wait
+        // for Redis, even where there is none.
+        let sent = Box::pin(client.evalsha(digest, keys.clone(), args.clone()));
+        let done: Result<Value, Error> = sent.await;
         let value = match done {
-            Err(error) if is_unknown(&error) => client.eval(self.text, keys, args).await?,
+            Err(error) if is_unknown(&error) => {
+                Box::pin(client.eval(self.text, keys, args)).await?
+            }
             done => done?,
         };
         Ok(value.into_array())

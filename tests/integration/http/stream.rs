@@ -319,7 +319,9 @@ async fn streams_end_when_the_gateway_drains() {
 
 /// Serves the face on a port of its own.
 pub(super) async fn serve(face: &Face) -> SocketAddr {
-    serve_router(face.router.clone(), &face.drain).await
+    let http = face.http.clone();
+    let answer = async move |request| http.respond(request).await;
+    serve_router(Router::new().fallback(answer), &face.drain).await
 }
 
 /// Serves a router on a port of its own.

@@ -52,6 +52,13 @@ impl Node {
         Self { child, url, client }
     }
 
+    /// A node with more settings that is ready.
+    pub(crate) async fn ready(redis: &str, settings: &[&str]) -> Self {
+        let node = Self::start_with(redis, settings);
+        node.until_ready(true).await;
+        node
+    }
+
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -139,11 +146,7 @@ impl Node {
             .await
             .unwrap();
         assert_eq!(answer.status(), 200);
-        Stream {
-            bytes: answer.bytes_stream().boxed(),
-            rest: Vec::new(),
-            lines: VecDeque::new(),
-        }
+        Stream::of(answer)
     }
 }
 
@@ -162,6 +165,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    pub(crate) fn of(answer: reqwest::Response) -> Self {
+        Self {
+            bytes: answer.bytes_stream().boxed(),
+            rest: Vec::new(),
+            lines: VecDeque::new(),
+        }
+    }
+
     /// The next line; nothing when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         let next = tokio::time::timeout(LIMIT, self.wait_for_next()).await;

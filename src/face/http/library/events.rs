@@ -111,7 +111,7 @@ pub(super) async fn all(
         places: HashMap::new(),
         keepalive_interval: state.0.config.keepalive_interval,
         opening: Some(sse::opening(state.0.config.sse_retry)),
-        _held: caller.take_places()?,
+        _held: caller.take_places().await?,
         _counted: state.0.metrics.stream_opened(),
     };
     open.made.mark_unchanged();
