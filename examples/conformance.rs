@@ -27,6 +27,7 @@ use socketioxide::handler::ConnectHandler;
 use tokio::net::TcpListener;
 use tower::service_fn;
 
+use tidings::cluster::Nodes;
 use tidings::drain::Drain;
 use tidings::face::socketio::shim::{Bounds, Language, Settings, Shim, Wire};
 use tidings::wire::{self, Deadline, Outboxes};
@@ -135,6 +136,7 @@ fn settings(language: Language) -> Settings {
             attachments_max: 10,
         },
         language,
+        nodes: Nodes::alone(),
     }
 }
 

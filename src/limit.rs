@@ -10,6 +10,7 @@ mod metrics;
 mod name;
 mod proxies;
 mod rates;
+mod rules;
 
 pub use self::config::Config;
 pub use self::counts::Held;
@@ -19,12 +20,11 @@ pub use self::proxies::ProxyError;
 pub use self::rates::Quota;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use self::counts::Counts;
-use self::proxies::Proxies;
-use self::rates::Rate;
+use self::rules::Rules;
 
 /// A limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -69,16 +69,11 @@ pub struct Places {
 pub struct Limits(Arc<Shared>);
 
 struct Shared {
-    config: Config,
-    proxies: Proxies,
+    rules: RwLock<Arc<Rules>>,
     per_user: Counts<Arc<str>>,
     per_address: Counts<IpAddr>,
     sockets: Counts<IpAddr>,
     unfinished: Counts<()>,
-    handshakes: Rate<IpAddr>,
-    messages: Rate<Account>,
-    subscribes: Rate<Account>,
-    events: Rate<Account>,
     metrics: Metrics,
 }
 
@@ -88,20 +83,30 @@ impl Limits {
     /// # Errors
     /// When a trusted proxy is no network.
     pub fn new(config: Config, metrics: Metrics) -> Result<Self, ProxyError> {
-        let keys_max = config.accounts_max;
         Ok(Self(Arc::new(Shared {
-            proxies: Proxies::new(&config.trusted_proxies)?,
+            rules: RwLock::new(Arc::new(Rules::new(config)?)),
             per_user: Counts::default(),
             per_address: Counts::default(),
             sockets: Counts::default(),
             unfinished: Counts::default(),
-            handshakes: Rate::per_second(config.handshakes_per_second, keys_max),
-            messages: Rate::per_minute(config.messages_per_minute, keys_max),
-            subscribes: Rate::per_minute(config.subscribes_per_minute, keys_max),
-            events: Rate::per_second(config.events_per_second, keys_max),
             metrics,
-            config,
         })))
+    }
+
+    /// Other limits hold from now on. Places that are held stay held; a rate that stays the same
+    /// goes on where it is.
+    ///
+    /// # Errors
+    /// When a trusted proxy is no network; then nothing has changed.
+    pub fn change(&self, config: Config) -> Result<(), ProxyError> {
+        let mut rules = self.0.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *rules = Arc::new(rules.changed(config)?);
+        Ok(())
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        let rules = self.0.rules.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&rules)
     }
 
     /// Where a client is: its own address, or what trusted proxies before it say. `forwarded` are
@@ -111,7 +116,7 @@ impl Limits {
         peer: IpAddr,
         forwarded: impl DoubleEndedIterator<Item = &'a str>,
     ) -> IpAddr {
-        self.0.proxies.address_of(peer, forwarded)
+        self.rules().proxies.address_of(peer, forwarded)
     }
 
     /// A place for a socket from an address, before anything is read of it. Neither this machine's
@@ -120,10 +125,11 @@ impl Limits {
     /// # Errors
     /// When the address holds as many as it may.
     pub fn accept(&self, peer: IpAddr) -> Result<Option<Held>, Reached> {
-        if peer.is_loopback() || self.0.proxies.trusts(peer) {
+        let rules = self.rules();
+        if peer.is_loopback() || rules.proxies.trusts(peer) {
             return Ok(None);
         }
-        let max = self.0.config.sockets_per_address_max;
+        let max = rules.config.sockets_per_address_max;
         let held = self.0.sockets.take(network_of(peer), max);
         held.map(Some)
             .ok_or_else(|| self.reached(Limit::SocketsPerAddress, max))
@@ -144,7 +150,8 @@ impl Limits {
     /// # Errors
     /// When the user or the address holds as many as it may.
     pub fn connect(&self, address: IpAddr, user: Option<&str>) -> Result<Places, Reached> {
-        let config = &self.0.config;
+        let rules = self.rules();
+        let config = &rules.config;
         let by_address = if address.is_loopback() {
             None
         } else {
@@ -164,7 +171,7 @@ impl Limits {
     /// # Errors
     /// When the user holds as many as it may.
     pub fn connect_user(&self, user: Option<&str>) -> Result<Places, Reached> {
-        let max = self.0.config.connections_per_user_max;
+        let max = self.rules().config.connections_per_user_max;
         let by_user = user
             .map(|user| {
                 let held = self.0.per_user.take(user.into(), max);
@@ -186,12 +193,12 @@ impl Limits {
     /// How many connections a user has here, and how many they may have everywhere.
     pub fn connections_of(&self, user: &str) -> (u32, u32) {
         let here = self.0.per_user.held(&user.into());
-        (here, self.0.config.connections_per_user_max)
+        (here, self.rules().config.connections_per_user_max)
     }
 
     /// A user has as many connections as they may, those on other nodes counted.
     pub fn user_is_full(&self) -> Reached {
-        let max = self.0.config.connections_per_user_max;
+        let max = self.rules().config.connections_per_user_max;
         self.reached(Limit::ConnectionsPerUser, max)
     }
 
@@ -200,9 +207,10 @@ impl Limits {
     /// # Errors
     /// When too many are under way, or too many came from the address.
     pub fn handshake(&self, address: IpAddr) -> Result<Held, Reached> {
-        let config = &self.0.config;
+        let rules = self.rules();
+        let config = &rules.config;
         if !address.is_loopback() {
-            let rate = &self.0.handshakes;
+            let rate = &rules.handshakes;
             rate.take(&network_of(address), 1).map_err(|after| {
                 self.slow_down(Limit::Handshakes, config.handshakes_per_second, after)
             })?;
@@ -217,8 +225,9 @@ impl Limits {
     /// # Errors
     /// When there were too many.
     pub fn message(&self, account: &Account) -> Result<(), Reached> {
-        let max = self.0.config.messages_per_minute;
-        let taken = self.0.messages.take(account, 1);
+        let rules = self.rules();
+        let max = rules.config.messages_per_minute;
+        let taken = rules.messages.take(account, 1);
         taken
             .map(drop)
             .map_err(|after| self.slow_down(Limit::Messages, max, after))
@@ -229,8 +238,9 @@ impl Limits {
     /// # Errors
     /// When there were too many.
     pub fn subscribe(&self, account: &Account, topics: usize) -> Result<(), Reached> {
-        let max = self.0.config.subscribes_per_minute;
-        let taken = self.0.subscribes.take(account, topics);
+        let rules = self.rules();
+        let max = rules.config.subscribes_per_minute;
+        let taken = rules.subscribes.take(account, topics);
         taken
             .map(drop)
             .map_err(|after| self.slow_down(Limit::Subscribes, max, after))
@@ -241,8 +251,9 @@ impl Limits {
     /// # Errors
     /// When there were too many.
     pub fn publish(&self, account: &Account, events: usize) -> Result<Quota, Reached> {
-        let max = self.0.config.events_per_second;
-        self.0
+        let rules = self.rules();
+        let max = rules.config.events_per_second;
+        rules
             .events
             .take(account, events)
             .map_err(|after| self.slow_down(Limit::Events, max, after))
@@ -375,6 +386,35 @@ mod tests {
             Limit::Handshakes
         );
         assert!(limits.handshake(ip("127.0.0.1")).is_ok());
+    }
+
+    #[test]
+    fn other_limits_hold_at_once_and_what_is_held_stays_held() {
+        let limits = limits(|config| {
+            config.connections_per_user_max = 1;
+            config.messages_per_minute = 3;
+            config.events_per_second = 1;
+        });
+        let ann = Account::Principal("ann".into());
+        let held = limits.connect(ip("10.0.0.1"), Some("ann")).unwrap();
+        (0..3).for_each(|_| limits.message(&ann).unwrap());
+        limits.publish(&ann, 1).unwrap();
+        let mut config = limits.rules().config.clone();
+        config.connections_per_user_max = 2;
+        config.events_per_second = 50;
+        limits.change(config.clone()).unwrap();
+        let second = limits.connect(ip("10.0.0.1"), Some("ann")).unwrap();
+        assert!(limits.connect(ip("10.0.0.1"), Some("ann")).is_err());
+        assert_eq!(limits.publish(&ann, 50).unwrap().max, 50);
+        assert!(
+            limits.message(&ann).is_err(),
+            "this rate goes on where it was"
+        );
+        config.trusted_proxies = vec!["nonsense".to_owned()];
+        config.connections_per_user_max = 9;
+        assert!(limits.change(config).is_err());
+        assert!(limits.connect(ip("10.0.0.1"), Some("ann")).is_err());
+        drop((held, second));
     }
 
     #[test]

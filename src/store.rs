@@ -22,7 +22,9 @@ pub use self::memory::MemoryLog;
 pub use self::metrics::Metrics;
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
 pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
-pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Sign, Write};
+pub(crate) use self::redis::{
+    Appended, Beat, Guard, Listed, News, OnNews, Page, Redis, Sign, Write,
+};
 pub use self::redis::{Arrival, Arrivals, Content, Heard, Inbox, InboxBounds, Intake, Lease};
 pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
@@ -136,7 +138,7 @@ impl Store {
         match chosen {
             Opening::Memory => {}
             Opening::Sqlite(dir) => sqlite = Some(Sqlite::open(dir, &config, &metrics)?),
-            Opening::Redis(url) => redis = Some(Redis::open(&config, url)?),
+            Opening::Redis(url) => redis = Some(Redis::open(&config, url, &metrics)?),
         }
         let promise = match (&sqlite, &redis) {
             (Some(sqlite), _) => format!(
@@ -218,6 +220,11 @@ impl Store {
         self.0.redis.is_some()
     }
 
+    /// How long it may be away before clients are told.
+    pub fn outage_told_after(&self) -> Duration {
+        self.0.config.redis.outage_told_after
+    }
+
     /// Redis, if that is underneath: then the logs of this node are copies of what it watches.
     pub(crate) fn redis(&self) -> Option<&Redis> {
         self.0.redis.as_ref()
@@ -234,6 +241,18 @@ impl Store {
     /// The counters of the store.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Brings what is measured, rather than counted, up to date.
+    pub fn measure(&self) {
+        let queue = self.sqlite().map_or(0, Sqlite::waiting);
+        let metrics = &self.0.metrics;
+        metrics.queue.set(i64::try_from(queue).unwrap_or(i64::MAX));
+        metrics
+            .bytes
+            .set(i64::try_from(self.bytes()).unwrap_or(i64::MAX));
+        let is_writable = matches!(self.condition(), Condition::Writable);
+        metrics.is_writable.set(i64::from(is_writable));
     }
 
     /// Records by which somebody is known again after the process was killed.

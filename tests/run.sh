@@ -2,7 +2,7 @@
 # Installs what is missing and runs every test there is; the last line is `N passed, N failed[, N skipped]`.
 #
 #   ./tests/run.sh                 everything
-#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client docs browser interop emitters
+#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client docs browser interop emitters gate
 #
 # Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer (3.11 for the Python package and docs). Debian packages
 # that lack are installed when this runs as root (or sudo asks for no password); otherwise it says what to install and
@@ -138,6 +138,7 @@ build() {
 suite_rust() {
   local code=0
   if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; then debian redis-server redis-tools || say "   what needs Redis will fail"; fi
+  if ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then debian faketime || say "   what moves clocks will fail"; fi
   if ! command -v openssl >/dev/null; then debian openssl || say "   what needs certificates will fail"; fi
   if cargo nextest --version >/dev/null 2>&1; then
     logged rust 1500 cargo nextest run --locked --no-fail-fast || code=$?
@@ -168,6 +169,9 @@ suite_conformance() {
 
 suite_js() {
   if ! node_is_good; then skip js "Node 20 or newer is not there"; return; fi
+  if ! command -v redis-server >/dev/null || ! command -v haproxy >/dev/null || ! command -v nginx >/dev/null; then
+    debian redis-server redis-tools haproxy nginx || say "   what needs Redis, HAProxy or nginx will fail"
+  fi
   npm_packages "$root/tests/clients/js" || { record js 0 1 0; return; }
   node_tests js 900 tests/clients/js/test/*.test.js
 }
@@ -288,6 +292,14 @@ suite_browser() {
   node_tests browser 600 tests/browser/*.test.*js
 }
 
+# the work from append to write, counted in instructions
+suite_gate() {
+  if ! node_is_good; then skip gate "Node 20 or newer is not there"; return; fi
+  if ! command -v valgrind >/dev/null && ! debian valgrind; then skip gate "valgrind is not there"; return; fi
+  npm_packages "$root/tests/clients/js" || { record gate 0 1 0; return; }
+  node_tests gate 360 tests/gate/*.test.mjs
+}
+
 # the kit of stock clients that may lie beside the checkout
 suite_interop() {
   if [ ! -f "$kit/run.js" ]; then skip interop "the kit is not there (../shared/interop)"; return; fi
@@ -356,10 +368,10 @@ suite_emitters() {
 }
 
 suites=("$@")
-if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client docs browser interop emitters); fi
+if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client docs browser interop emitters gate); fi
 for suite in "${suites[@]}"; do
   if ! declare -F "suite_$suite" >/dev/null; then
-    say "there is no suite \`$suite\`: rust conformance js python typescript python_client docs browser interop emitters"
+    say "there is no suite \`$suite\`: rust conformance js python typescript python_client docs browser interop emitters gate"
     exit 2
   fi
 done

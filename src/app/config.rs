@@ -6,6 +6,7 @@
 //! Defaults live in the embedded file alone: a part that joins is one line in [`Config`] and one
 //! section in that file.
 
+mod difference;
 mod environment;
 mod flatten;
 mod log;
@@ -45,6 +46,8 @@ pub struct Config {
     pub wire: crate::wire::Config,
     /// Logs and receipts.
     pub store: crate::store::Config,
+    /// The other nodes.
+    pub cluster: crate::cluster::Config,
     /// Topics, fan-out and questions.
     pub hub: crate::hub::Config,
     /// Producers that live in the process.
@@ -120,6 +123,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
 }
 
 impl Config {
+    /// The keys of what is otherwise in another configuration.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        difference::keys(self, other)
+    }
+
     /// What each value alone does not show to be wrong.
     fn contradictions(&self, origins: &BTreeMap<Vec<String>, Origin>) -> Vec<Problem> {
         let mut found = Vec::new();
@@ -159,6 +167,9 @@ impl Config {
             crate::limit::Limits::new(self.limit.clone(), crate::limit::Metrics::default())
         {
             add(&["limit", "trusted_proxies"], what.to_string());
+        }
+        if let Some((key, what)) = self.cluster.problem() {
+            add(&["cluster", key], what);
         }
         if let Err(what) = self.log.directives() {
             add(&["log", "filter"], what);

@@ -69,8 +69,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let command = cli.command.unwrap_or(Command::Serve(cli.settings));
     match command {
         Command::Serve(settings) => {
-            let loaded = load(&settings.sources())?;
-            run_async(&loaded, serve::run(&loaded.config))
+            let sources = settings.sources();
+            let loaded = load(&sources)?;
+            let filter = telemetry::start(&loaded.config.log)?;
+            block_on(serve::run(loaded.config, (sources, filter)))
         }
         Command::Demo(args) => {
             let mut loaded = load(&args.settings.sources())?;

@@ -13,8 +13,9 @@ use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
-use crate::app::keys;
+use crate::app::{keys, outage};
 use crate::auth::{self, Auth, Origins};
+use crate::cluster::{self, Nodes};
 use crate::connection::Door;
 use crate::drain::Drain;
 use crate::face::http::Http;
@@ -43,6 +44,7 @@ pub struct Gateway {
     http: http::Metrics,
     connections: connection::Metrics,
     store_promise: String,
+    limits: Limits,
 }
 
 impl Gateway {
@@ -72,28 +74,35 @@ impl Gateway {
             drain: drain.clone(),
         };
         let face = config.face.socketio.clone();
-        let socketio = SocketIo::new(face, door.clone(), floor, &connections);
+        let nodes = Nodes::join(
+            config.cluster.clone(),
+            (addr, Arc::clone(&wire_config)),
+            (hub.store(), &drain),
+            cluster::Metrics::register(&mut registry),
+        );
+        let socketio = SocketIo::new(face, door.clone(), nodes, floor, &connections);
         bridge(config, (&hub, &drain), &socketio, &mut registry);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
         let library = librarian(config, &hub, &drain, &mut registry)?;
         let metrics = (connections.clone(), http_metrics.clone());
-        let parts = (library, &door, &drain);
+        let parts = (library, &door, (&drain, &socketio));
         let http = pages(config, parts, metrics, Arc::new(registry));
 
-        let gate = gate(door.limits());
+        let limits = door.limits().clone();
+        let gate = gate(&limits);
         let faces = Arc::new((door, socketio.clone(), http));
-        // Answers a request, whoever's page it is from.
+        // Answers a request; that a page of another origin may ask is not thought of yet.
         let service = service_fn(
             move |mut request: axum::http::Request<Deadline<Incoming>>| {
                 let faces = Arc::clone(&faces);
                 async move {
                     let (door, socketio, http) = &*faces;
-                    // Whatever comes after this sees no credential.
-                    door.visitor(&mut request);
                     if SocketIo::owns(request.uri().path()) {
                         return Ok::<_, Infallible>(socketio.respond(request).await);
                     }
+                    // Whatever comes after this sees no credential.
+                    door.visitor(&mut request);
                     Ok(http.respond(request.map(axum::body::Body::new)).await)
                 }
             },
@@ -125,6 +134,7 @@ impl Gateway {
             http: http_metrics,
             connections,
             store_promise,
+            limits,
         })
     }
 
@@ -136,6 +146,11 @@ impl Gateway {
     /// The Socket.IO face.
     pub const fn socketio(&self) -> &SocketIo {
         &self.socketio
+    }
+
+    /// How much somebody may take.
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What the store promises, in a few words.
@@ -176,7 +191,7 @@ impl Gateway {
 /// All faces but Socket.IO.
 fn pages(
     config: &Config,
-    (librarian, door, drain): (Librarian, &Door, &Drain),
+    (librarian, door, (drain, socketio)): (Librarian, &Door, (&Drain, &SocketIo)),
     (connections, metrics): (connection::Metrics, http::Metrics),
     registry: Arc<Registry>,
 ) -> Http {
@@ -189,7 +204,8 @@ fn pages(
         drain.clone(),
         metrics.clone(),
     );
-    let state = http::State::new(face.clone(), door.clone(), drain.clone(), metrics, registry);
+    let parts = (drain.clone(), socketio.sockets().clone());
+    let state = http::State::new(face.clone(), door.clone(), parts, metrics, registry);
     let apps = apps(config, library, hub, drain);
     let ws = sockets(config, (door, apps), drain, connections);
     let beside = dashboard::routes()
@@ -286,12 +302,13 @@ fn bridge(
     let metrics = bridges::Metrics::register(registry);
     let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
     bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);
-    let (socketio, until) = (socketio.clone(), drain.clone());
+    outage::tell(socketio, hub, drain);
+    let (sockets, until) = (socketio.sockets().clone(), drain.clone());
     drain.spawn(async move {
         loop {
             tokio::select! {
                 action = actions.recv() => match action {
-                    Some(action) => socketio.act(action).await,
+                    Some(action) => sockets.act(action).await,
                     None => return,
                 },
                 () = until.doors_closed() => return,

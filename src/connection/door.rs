@@ -74,17 +74,27 @@ impl Door {
         if let Some(known) = request.extensions().get::<Visitor>() {
             return known.clone();
         }
+        let address = self.address(request);
+        self.vouch(request, address)
+    }
+
+    /// Who sent a request, and where they are according to a node that took it first.
+    pub fn vouch<B>(&self, request: &mut Request<B>, address: IpAddr) -> Visitor {
         let credentials = Credentials::take(request);
-        // What came by no socket came from this process.
-        let peer = request.extensions().get::<Peer>();
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
-        let address = self.0.limits.address_of(peer, forwarded(request.headers()));
         let visitor = Visitor {
             credentials,
             address,
         };
         request.extensions_mut().insert(visitor.clone());
         visitor
+    }
+
+    /// Where the client that sent a request is.
+    pub fn address<B>(&self, request: &Request<B>) -> IpAddr {
+        // What came by no socket came from this process.
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
+        self.0.limits.address_of(peer, forwarded(request.headers()))
     }
 
     /// Whether the page that a request comes from may use the gateway. Counted if not.

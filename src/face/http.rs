@@ -24,6 +24,7 @@ mod publish;
 mod refusal;
 pub(crate) mod refused;
 mod revocations;
+mod sockets;
 mod stream;
 mod topics;
 mod wizard;
@@ -49,6 +50,7 @@ use self::exchange::Exchange;
 use self::refusal::{Code, Refusal};
 use crate::connection::Door;
 use crate::drain::Drain;
+use crate::face::socketio::Sockets;
 use crate::hub::{Hub, Topic};
 use crate::topic::TopicName;
 
@@ -60,6 +62,7 @@ struct Shared {
     config: Config,
     door: Door,
     drain: Drain,
+    sockets: Sockets,
     metrics: Metrics,
     registry: Arc<Registry>,
     started: Instant,
@@ -70,7 +73,7 @@ impl State {
     pub fn new(
         config: Config,
         door: Door,
-        drain: Drain,
+        (drain, sockets): (Drain, Sockets),
         metrics: Metrics,
         registry: Arc<Registry>,
     ) -> Self {
@@ -79,6 +82,7 @@ impl State {
             config,
             door,
             drain,
+            sockets,
             metrics,
             registry,
             started,
@@ -99,6 +103,10 @@ impl State {
 
     fn drain(&self) -> &Drain {
         &self.0.drain
+    }
+
+    fn sockets(&self) -> &Sockets {
+        &self.0.sockets
     }
 
     fn metrics(&self) -> &Metrics {
@@ -175,6 +183,11 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
         ),
         ("/api/wizard/clarifications/respond", post(wizard::respond)),
         ("/v1/admin/revocations", post(revocations::create)),
+        ("/v1/sockets", get(sockets::list)),
+        ("/v1/sockets/join", post(sockets::join)),
+        ("/v1/sockets/leave", post(sockets::leave)),
+        ("/v1/sockets/disconnect", post(sockets::disconnect)),
+        ("/v1/emit", post(sockets::emit)),
         ("/healthz", get(operations::alive)),
         ("/readyz", get(operations::ready)),
         ("/health", get(operations::health)),
@@ -225,7 +238,7 @@ impl Http {
     /// Answers a request.
     pub async fn respond(&self, request: Request) -> Response {
         let exchange = Exchange::begin(&request);
-        let answer = self.answer(request, &exchange);
+        let answer = exchange.origin().scope(self.answer(request, &exchange));
         let response = AssertUnwindSafe(answer)
             .catch_unwind()
             .await

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::hub::clarification::{self, Named};
 use crate::hub::settle::{Keyed, Submitted, Work};
 use crate::hub::{Hub, TooManyTopics, Topic};
+use crate::origin::{self, SpanKind, Step};
 use crate::store::{self, Claim, Fingerprint, Given, Room};
 use crate::topic::{Class, Cursor, Draft, Epoch, Event, Forbidden, Kind, Seq, TopicName, iso8601};
 
@@ -78,6 +79,25 @@ impl Hub {
     /// [`AppendError`]; nothing was appended then. Dropping the future before it returns leaves it
     /// open whether the event was appended: an idempotency key tells.
     pub async fn append(
+        &self,
+        draft: Draft,
+        idempotency: Option<Idempotency<'_>>,
+    ) -> Result<Receipt, AppendError> {
+        let from = origin::current();
+        let step = from.trace.as_ref().and_then(Step::below);
+        let receipt = self.append_known(draft, idempotency).await?;
+        self.0.metrics.published(from.face);
+        if let Some(step) = step {
+            let facts = vec![
+                ("messaging.destination.name", receipt.topic.to_string()),
+                ("messaging.message.id", receipt.id.to_string()),
+            ];
+            step.end("publish", SpanKind::Producer, facts);
+        }
+        Ok(receipt)
+    }
+
+    async fn append_known(
         &self,
         draft: Draft,
         idempotency: Option<Idempotency<'_>>,

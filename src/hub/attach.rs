@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::hub::metrics::Delivered;
 use crate::hub::topic::State;
 use crate::hub::{Hub, Subscriber, TooManyTopics, Topic};
 use crate::topic::{Cursor, Event, Seq, TopicName};
@@ -72,6 +73,7 @@ pub struct Seat {
     hub: Hub,
     topic: Arc<Topic>,
     number: usize,
+    delivered: Delivered,
 }
 
 impl Hub {
@@ -85,6 +87,7 @@ impl Hub {
         from: From,
         subscriber: Arc<dyn Subscriber>,
     ) -> Result<Attached, AttachError> {
+        let delivered = self.0.metrics.delivered(subscriber.face());
         loop {
             let topic = self.topic_or_new(name)?;
             let mut state = topic.lock();
@@ -112,6 +115,7 @@ impl Hub {
                     hub: self.clone(),
                     topic: Arc::clone(&topic),
                     number,
+                    delivered,
                 },
                 head: head.seq,
                 cursor,
@@ -205,8 +209,13 @@ impl Seat {
 
     /// Counts the events between two of its subscriber that follow each other: those that it was
     /// not sent since a newer state stands for them.
-    pub(crate) fn count_left_out(&self, face: &'static str, events: u64) {
-        self.hub.0.metrics.left_out(face, events);
+    pub(crate) fn count_left_out(&self, events: u64) {
+        self.hub.0.metrics.left_out(self.delivered.face(), events);
+    }
+
+    /// The counters of what its subscriber is sent.
+    pub(crate) const fn delivered(&self) -> &Delivered {
+        &self.delivered
     }
 }
 
@@ -282,6 +291,10 @@ mod tests {
     impl Subscriber for Reader {
         fn wake(&self, _: &Arc<Topic>) {
             self.0.lock().unwrap().read();
+        }
+
+        fn face(&self) -> &'static str {
+            "test"
         }
 
         fn describe(&self, _: Seq) -> Description {

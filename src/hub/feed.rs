@@ -52,6 +52,10 @@ impl Subscriber for Signal {
         self.notify.notify_one();
     }
 
+    fn face(&self) -> &'static str {
+        self.transport
+    }
+
     fn describe(&self, head: Seq) -> Description {
         Description {
             connection: self.connection.clone(),
@@ -129,13 +133,13 @@ impl Feed {
             if let Some(entry) = self.page.pop_front() {
                 let event = Arc::clone(&entry.event);
                 let left_out = event.seq.0 - self.cursor.seq.0 - 1;
-                self.seat.count_left_out(self.signal.transport, left_out);
+                self.seat.count_left_out(left_out);
                 self.cursor = event.cursor();
                 self.signal.read.store(event.seq.0, Ordering::Relaxed);
-                return FeedItem::Event {
-                    is_live: event.seq > self.lane.live_after(),
-                    event,
-                };
+                let is_live = event.seq > self.lane.live_after();
+                let delivered = self.seat.delivered();
+                delivered.count(1, || is_live.then_some(&*event));
+                return FeedItem::Event { event, is_live };
             }
             if !self.fill() {
                 self.signal.notify.notified().await;

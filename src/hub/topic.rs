@@ -14,6 +14,7 @@ use crate::hub::lane;
 use crate::hub::presence::Elsewhere;
 use crate::hub::seats::Seats;
 use crate::hub::{Config, TopicLine};
+use crate::origin;
 use crate::store::{Log, new_epoch};
 use crate::topic::{
     self, Cursor, Entry, Epoch, Event, Fold, Job, Ring, Seq, Slice, Stage, Status, TopicName,
@@ -22,6 +23,9 @@ use crate::topic::{
 
 /// Most events that are read from the log at once.
 const LOG_PAGE: usize = 64;
+
+/// Most events of traces that one walk is recorded for.
+const TRACED_MAX: usize = 64;
 
 /// A topic on this node.
 pub struct Topic {
@@ -47,6 +51,8 @@ pub(crate) struct State {
     pub(crate) claims: HashSet<String>,
     /// Where the job stands after what is on its way; level with the fold when nothing is.
     pub(crate) stage: Stage,
+    /// Events of traces that nobody was sent yet.
+    traced: Vec<Arc<Event>>,
     /// When its worker was last heard of, on this node.
     pub(crate) heard_at: Instant,
     /// Whether somebody waits for the end of the lease.
@@ -331,6 +337,24 @@ impl Topic {
         is_level
     }
 
+    /// Notes an event that belongs to a trace, if somebody is to be sent it.
+    pub(crate) fn trace(&self, event: &Arc<Event>) {
+        if event.arrival.trace.is_some() {
+            let mut state = self.peek();
+            if state.seats.len() > 0 && state.traced.len() < TRACED_MAX {
+                state.traced.push(Arc::clone(event));
+            }
+        }
+    }
+
+    /// The events of traces that are sent now.
+    pub(crate) fn take_traced(&self) -> Vec<Arc<Event>> {
+        if origin::spans().is_none() {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.peek().traced)
+    }
+
     /// Begins a new epoch without events. Returns whether there were any; then `told` is called with
     /// the old one under the lock, so that the store learns of it in the order of the events.
     pub(crate) fn reset(&self, told: impl FnOnce(&Epoch)) -> bool {
@@ -400,6 +424,7 @@ impl State {
             generation: 0,
             claims: HashSet::new(),
             stage: Stage::default(),
+            traced: Vec::new(),
             heard_at: Instant::now(),
             is_lease_watched: false,
             ring: Ring::new(head, bounds.ring_events_max, bounds.ring_bytes_max),

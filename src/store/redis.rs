@@ -21,6 +21,7 @@ mod identity;
 mod inbox;
 mod index;
 mod intake;
+mod nodes;
 mod read;
 mod replicas;
 mod resumes;
@@ -33,6 +34,7 @@ pub(crate) use self::follow::News;
 pub use self::inbox::{Arrival, Arrivals, Content, Inbox, InboxBounds};
 pub(crate) use self::index::Listed;
 pub use self::intake::{Heard, Intake, Lease};
+pub(crate) use self::nodes::Beat;
 pub(crate) use self::read::{Page, Sign};
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -50,7 +52,7 @@ use self::health::Health;
 use self::replicas::Waiter;
 use self::script::{Script, Scripts};
 use crate::drain::Drain;
-use crate::store::{Condition, Config, Error, OpenError};
+use crate::store::{Condition, Config, Error, Metrics, OpenError};
 use crate::topic::TopicName;
 
 /// What takes news in; called in their order, and must not block.
@@ -68,6 +70,7 @@ struct Shared {
     follower: Client,
     options: Options,
     scripts: Scripts,
+    metrics: Metrics,
     health: watch::Sender<Health>,
     opened: Instant,
     follows: Mutex<Follows>,
@@ -87,7 +90,7 @@ impl std::fmt::Debug for Redis {
 
 impl Redis {
     /// A handle; nothing is connected before [`Redis::start`].
-    pub(crate) fn open(config: &Config, url: &str) -> Result<Self, OpenError> {
+    pub(crate) fn open(config: &Config, url: &str, metrics: &Metrics) -> Result<Self, OpenError> {
         let made = client::make(&config.redis, url)?;
         let options = Options {
             max_attempts: Some(1),
@@ -103,6 +106,7 @@ impl Redis {
             follower: made.follower,
             options,
             scripts: Scripts::new(),
+            metrics: metrics.clone(),
             health: watch::Sender::new(Health::default()),
             follows: Mutex::default(),
             follows_changed: Notify::new(),
@@ -196,9 +200,11 @@ impl Redis {
         args: Vec<Bytes>,
     ) -> Result<Answer, Error> {
         let _place = self.0.under_way.try_acquire().map_err(|_| Error::Busy)?;
+        let begun = Instant::now();
         let done = script
             .run(&self.0.commands, &self.0.options, keys, args)
             .await;
+        self.0.metrics.redis(script.name).observe(begun.elapsed());
         let values = done.map_err(|error| self.failed(&error))?;
         let mut values = values.into_iter();
         let word = values.next().map(text).unwrap_or_default();

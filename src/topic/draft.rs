@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use crate::topic::event::iso8601;
 use crate::topic::payload::Raw;
-use crate::topic::{Class, Epoch, Event, EventName, Kind, Payload, PayloadError, Seq, TopicName};
+use crate::topic::{
+    Arrival, Class, Epoch, Event, EventName, Kind, Payload, PayloadError, Seq, TopicName,
+};
 
 /// Longest key, in bytes.
 const KEY_BYTES_MAX: usize = 128;
@@ -243,6 +245,7 @@ impl Draft {
             attempt: self.attempt,
             owner: self.owner,
             payload,
+            arrival: Arrival::default(),
         }
     }
 

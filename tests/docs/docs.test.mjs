@@ -49,7 +49,7 @@ test("every metric and setting that is named exists", () => {
   for (const name of ["docs/operations.md", "docs/migration.md", "docs/protocols.md", "docs/comparison.md", ...files("deploy", "")]) {
     const text = read(name);
     for (const [metric] of text.matchAll(/\btidings_[a-z_]+/g)) {
-      if (!metrics.has(metric) && !metrics.has(metric.replace(/_total$/, ""))) unknown.push(`${name}: ${metric}`);
+      if (!metrics.has(metric) && !metrics.has(metric.replace(/_(?:total|bucket)$/, ""))) unknown.push(`${name}: ${metric}`);
     }
     for (const [key] of text.matchAll(/\b(?:log|auth|wire|limit|store|hub|face|upstream|drain|producer(?=\.scan))(?:\.[a-z0-9_]+)+\b/g)) {
       if (!key.endsWith(".md") && !settings.has(key) && !sections.includes(key)) unknown.push(`${name}: ${key}`);

@@ -22,10 +22,12 @@ use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidings::auth::{self, Auth, Origins};
+use tidings::cluster::Nodes;
 use tidings::connection::Door;
 use tidings::drain::Drain;
 use tidings::face::http::{self, Http};
 use tidings::face::library::Watchers;
+use tidings::face::socketio::Sockets;
 use tidings::hub::{self, Hub};
 use tidings::limit::{self, Limits};
 use tidings::producer::library::Librarian;
@@ -118,7 +120,10 @@ impl Face {
         let state = http::State::new(
             parts.http.clone(),
             door(&hub),
-            drain.clone(),
+            (
+                drain.clone(),
+                Sockets::new(Nodes::alone(), &section(&["face", "socketio"])),
+            ),
             metrics,
             Arc::new(registry),
         );

@@ -1,10 +1,12 @@
 //! Many nodes over one Redis: the real binary, a real redis-server, and what clients see.
 
 mod bridges;
+mod client;
 mod early;
 mod inbox;
 mod kinds;
-mod node;
+mod network;
+pub(crate) mod node;
 mod once;
 mod outage;
 mod presence;

@@ -373,6 +373,27 @@ export interface WebSocketStats {
   subscriptions_by_library: Record<string, unknown>;
 }
 
+export interface Socket {
+  /** The public id. */
+  id: string;
+  node: string;
+  transport: "polling" | "websocket" | "closed";
+  principal?: string | null | undefined;
+  /** The topics that it subscribes to, and the rooms that it was made to join. */
+  rooms: Array<string>;
+}
+
+export interface Everywhere {
+  /** How many sockets it concerned. */
+  count: number;
+  /** Only where they are listed. */
+  sockets?: Array<Socket> | undefined;
+  /** How many nodes did their part. */
+  nodes: number;
+  /** The nodes that did not answer within `cluster.answer_timeout`: what became of it there is open. */
+  unanswered: Array<string>;
+}
+
 /** Sent first. */
 export interface ConnectedPayload {
   socketId: string;

@@ -40,7 +40,7 @@ const OPEN_FILES: [&str; 2] = ["/assets/", "/docs/"];
 const OPERATORS: &str = "/metrics";
 
 /// What is only for administrators.
-const ADMIN: &str = "/v1/admin/";
+const ADMIN: [&str; 3] = ["/v1/admin/", "/v1/sockets", "/v1/emit"];
 
 /// Who sent a request, and where they are.
 #[derive(Clone)]
@@ -86,8 +86,9 @@ pub(crate) async fn admit(
         .await
         .map_err(|refusal| Refusal::new(Code::Unauthorized, refusal.to_string()))?;
     let is_operator = principal.is_admin() || principal.role == Role::Producer;
+    let is_for_admins = ADMIN.iter().any(|paths| path.starts_with(paths));
     let is_forbidden =
-        (path == OPERATORS && !is_operator) || (path.starts_with(ADMIN) && !principal.is_admin());
+        (path == OPERATORS && !is_operator) || (is_for_admins && !principal.is_admin());
     if is_forbidden {
         let detail = format!("`{path}` is not for the role `{}`", principal.role.as_str());
         return Err(Refusal::new(Code::Forbidden, detail));

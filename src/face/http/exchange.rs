@@ -1,16 +1,21 @@
 //! A request and its answer, whatever is asked: the request id, and how a refusal is written down.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
+use tokio::time::Instant;
+use tracing::Level;
 use uuid::Uuid;
 
 use crate::face::http;
 use crate::face::http::admission::reached_headers;
 use crate::face::http::refusal::{Code, Refusal};
+use crate::origin::{self, Origin, Parent, SpanKind, Spans, Step, TRACEPARENT};
 
 /// The header that carries the id of a request, both ways.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,20 +50,52 @@ impl RequestId {
 pub(crate) struct Exchange {
     id: RequestId,
     is_wizard: bool,
+    began: Instant,
+    method: Method,
+    /// Kept only if somebody is to be told of it.
+    path: Option<Box<str>>,
+    /// The step of a trace that it is, and the one above.
+    own: Option<Parent>,
+    above: Option<u64>,
 }
 
 impl Exchange {
-    /// Gives the request an id.
+    /// Gives the request an id, and its place in a trace.
     pub(crate) fn begin(request: &Request) -> Self {
+        let above = request.headers().get(TRACEPARENT);
+        let above = above.and_then(|value| value.to_str().ok()?.parse::<Parent>().ok());
+        let own = match &above {
+            Some(above) => Some(above.child()),
+            None => {
+                let begins_one = origin::spans().is_some_and(Spans::begins_one);
+                begins_one.then(|| Parent::root(true))
+            }
+        };
+        let path = request.uri().path();
+        let is_told = own.is_some() || tracing::enabled!(Level::DEBUG);
         Self {
             id: RequestId::of(request.headers()),
-            is_wizard: request.uri().path().starts_with("/api/wizard/"),
+            is_wizard: path.starts_with("/api/wizard/"),
+            began: Instant::now(),
+            method: request.method().clone(),
+            path: is_told.then(|| path.into()),
+            own,
+            above: above.map(|above| above.span),
         }
     }
 
     /// The id of the request.
     pub(crate) const fn id(&self) -> &RequestId {
         &self.id
+    }
+
+    /// Where what is done for it comes from.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            face: "http",
+            request: Some(self.id.as_str().into()),
+            trace: self.own,
+        }
     }
 
     /// Writes a refusal down, counts the response and puts the id on it.
@@ -70,9 +107,36 @@ impl Exchange {
             }
             response = written(&refusal, response, &self.id, self.is_wizard);
         }
-        state.metrics().responded(response.status());
+        let took = self.began.elapsed();
+        state.metrics().responded(response.status(), took);
+        self.tell(&mut response, took);
         response.headers_mut().insert(X_REQUEST_ID, self.id.0);
         response
+    }
+
+    /// Tells the log, and the trace that it is a step of.
+    fn tell(&self, response: &mut Response, took: Duration) {
+        let Some(path) = &self.path else { return };
+        let status = response.status().as_u16();
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let id = self.id.as_str();
+        let trace = self
+            .own
+            .map(|own| tracing::field::display(own.trace_text()));
+        tracing::debug!(request = id, trace, method = %self.method, path, status, took_us, "answered");
+        let Some(own) = self.own else { return };
+        if let Ok(value) = HeaderValue::from_str(&own.to_string()) {
+            response.headers_mut().insert(TRACEPARENT, value);
+        }
+        if let Some(step) = Step::of(own, self.above, self.began) {
+            let facts = vec![
+                ("http.request.method", self.method.to_string()),
+                ("url.path", path.to_string()),
+                ("http.response.status_code", status.to_string()),
+                ("tidings.request_id", id.to_owned()),
+            ];
+            step.end("request", SpanKind::Server, facts);
+        }
     }
 }
 

@@ -90,6 +90,8 @@ enum Due {
         frames: Vec<Bytes>,
         upto: Seq,
         left_out: u64,
+        /// The first live one.
+        oldest: Option<Arc<Entry>>,
     },
 }
 
@@ -167,12 +169,15 @@ impl Subscription {
                     frames,
                     upto,
                     left_out,
+                    oldest,
                 } => {
                     if !frames.is_empty() && !state.took(sink.offer(&frames)) {
                         place.lane.hold_up();
                         return false;
                     }
-                    place.seat.count_left_out(FACE, left_out);
+                    place.seat.count_left_out(left_out);
+                    let delivered = place.seat.delivered();
+                    delivered.count(frames.len(), || oldest.as_ref().map(|entry| &*entry.event));
                     place.cursor.seq = upto;
                     state.mark(place.number, upto);
                 }
@@ -205,10 +210,13 @@ impl Subscription {
         if upto == cursor.seq {
             return Due::Level;
         }
+        let live_after = place.lane.live_after();
+        let is_live = |entry: &Arc<Entry>| entry.event.seq > live_after;
         Due::Frames {
             frames,
             upto,
             left_out,
+            oldest: page.into_iter().find(is_live),
         }
     }
 
@@ -263,6 +271,10 @@ impl Subscriber for Subscription {
         let _ = link.send_direct(&mut state, &mut sink)
             && self.send(&mut state, &mut sink, link.dialect)
             && link.send_direct(&mut state, &mut sink);
+    }
+
+    fn face(&self) -> &'static str {
+        FACE
     }
 
     fn describe(&self, head: Seq) -> Description {

@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::connection::{Admission, CloseReason, ConnectionId, Metrics};
 use crate::face::socketio::argument;
+use crate::face::socketio::commanding;
 use crate::face::socketio::entering::{self, Denied, Entered};
 use crate::face::socketio::link::{Direct, Link, Parting, WeakLink};
 use crate::face::socketio::messages;
@@ -104,10 +105,8 @@ async fn join_main(
         "auth:refresh" => What::Refresh,
         other => What::Unknown(other.to_owned()),
     });
-    if desk.hub.store().is_shared() {
-        // Other emitters may mean it by its id.
-        socket.join(operations::own_room(id.as_str()));
-    }
+    // Others may mean it by its id.
+    socket.join(operations::own_room(id.as_str()));
     metrics.opened(FACE);
     tracing::debug!(connection = %id, "connected");
     let gone = CancellationToken::new();
@@ -206,7 +205,9 @@ async fn join_producers(
         "publish" => What::Publish,
         "ask" => What::Ask(asked.clone()),
         "await_cancel" => What::AwaitCancel(asked.clone()),
-        other => What::Unknown(other.to_owned()),
+        other => {
+            commanding::deed(other).map_or_else(|| What::Unknown(other.to_owned()), What::Command)
+        }
     });
     entering::watch((socket, &link), &admission, desk, left.clone());
     socket.on_disconnect(move || {

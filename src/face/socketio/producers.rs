@@ -17,6 +17,7 @@ use crate::face::socketio::pacing::{Reply, acknowledge};
 use crate::face::socketio::requests::Desk;
 use crate::hub::{AppendError, Hub, Idempotency, WaitError};
 use crate::limit::{Account, Limit};
+use crate::origin::Origin;
 use crate::store;
 use crate::topic::{Class, Draft, EventName, TopicName};
 
@@ -156,9 +157,9 @@ async fn append(
     let draft = draft
         .with_owner(owner_of(&principal, publish.owner.as_deref()))
         .map_err(|error| invalid(error.to_string()))?;
-    let receipt = desk
-        .hub
-        .append(draft, key.map(Idempotency))
+    let appending = desk.hub.append(draft, key.map(Idempotency));
+    let receipt = Origin::of("socketio")
+        .scope(appending)
         .await
         .map_err(|error| {
             if let Some(limit) = limit_of(&error) {

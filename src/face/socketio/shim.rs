@@ -14,6 +14,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::service::Service;
 
+use crate::cluster::Nodes;
 use crate::drain::Drain;
 use crate::face::socketio::encode::{self, Dialect};
 pub use crate::face::socketio::frames::Bounds;
@@ -92,7 +93,7 @@ where
 }
 
 /// How a shim behaves.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The engine's ping interval.
     pub ping_interval: std::time::Duration,
@@ -106,6 +107,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// What the engine's messages are.
     pub language: Language,
+    /// The other nodes, whose clients may ask here, and ours there.
+    pub nodes: Nodes,
 }
 
 /// What the messages of an engine are.
@@ -150,7 +153,12 @@ impl<E: Engine> Shim<E> {
     /// The shim before an engine, whose own settings must agree.
     pub fn new(engine: E, settings: Settings, wire: Wire) -> Self {
         let speaks_socketio = settings.language != Language::EngineIo;
-        let sessions = Arc::new(Sessions::new(settings.ping_interval, speaks_socketio));
+        let nodes = settings.nodes.clone();
+        let sessions = Arc::new(Sessions::new(
+            settings.ping_interval,
+            speaks_socketio,
+            nodes,
+        ));
         Self(Arc::new(Parts {
             engine,
             settings,
@@ -303,10 +311,8 @@ impl<E: Engine> Shim<E> {
         if answer.status != StatusCode::OK {
             return Err(Refusal::BadRequest);
         }
-        for packet in encode::split_body(&answer.body, link.dialect) {
-            link.judge_text(&packet);
-        }
-        Ok(polling::response(answer.body))
+        let packets = polling::judge(&link, &answer.body);
+        Ok(polling::response(encode::body(&packets, link.dialect)))
     }
 
     async fn post<B>(
@@ -368,7 +374,7 @@ fn offers_window_bits<B>(request: &Request<B>) -> bool {
         .any(|offer| offer.contains("client_max_window_bits"))
 }
 
-fn accept<B>(request: &mut Request<B>) -> Result<(Upgrade, Response<Body>), Refusal> {
+pub(crate) fn accept<B>(request: &mut Request<B>) -> Result<(Upgrade, Response<Body>), Refusal> {
     Upgrade::accept(request).map_err(|error| match error {
         UpgradeError::NotAnUpgrade | UpgradeError::Version | UpgradeError::Key => {
             Refusal::BadRequest

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hub::follow::copy::Taken;
+use crate::hub::metrics::age;
 use crate::hub::{Hub, Topic};
 use crate::store::{News, Page, Redis};
 use crate::topic::{Event, Kind, Status};
@@ -49,6 +50,7 @@ impl Hub {
             if event.seq == head.seq.next() {
                 state.copy(&event);
                 drop(state);
+                self.0.metrics.node_lag.observe(age(&event));
                 self.tell(&topic, &event);
                 return;
             }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::drain::Drain;
 use crate::hub::Hub;
+use crate::origin::Origin;
 use crate::producer::bridges::action::{Action, Aim, Arguments, Broken, has_bytes};
 use crate::producer::bridges::{Bridge, Bridges, emitter, plain, python};
 use crate::store::{Heard, Lease};
@@ -134,7 +135,7 @@ fn escaped(text: &str) -> String {
 async fn append_all(hub: Hub, mut drafts: mpsc::Receiver<Draft>, metrics: Metrics) {
     while let Some(draft) = drafts.recv().await {
         let topic = draft.topic().clone();
-        match hub.append(draft, None).await {
+        match Origin::of("bridge").scope(hub.append(draft, None)).await {
             Ok(_) => metrics.count("appended", 1),
             Err(error) => {
                 tracing::warn!(%topic, %error, "an event of another emitter was refused");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::store::redis::{Answer, Redis, argument, text};
@@ -62,6 +63,13 @@ impl Redis {
     /// [`Error::Away`] while Redis is away, or when it did not answer in time: then it is open
     /// whether the event was appended, and a retry with the same key tells.
     pub(crate) async fn append(&self, write: &Write<'_>) -> Result<Appended, Error> {
+        let begun = Instant::now();
+        let appended = self.append_now(write).await;
+        self.0.metrics.append.observe(begun.elapsed());
+        appended
+    }
+
+    async fn append_now(&self, write: &Write<'_>) -> Result<Appended, Error> {
         for _ in 0..TRIES {
             let (keys, args) = self.appending(write)?;
             let script = &self.0.scripts.append;
@@ -139,7 +147,7 @@ impl Redis {
             argument(event.owner.as_deref().unwrap_or("")),
             argument(
                 bounds
-                    .age_ms_max()
+                    .age_seconds()
                     .map_or(String::new(), |age| age.to_string()),
             ),
         ];

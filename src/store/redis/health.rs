@@ -94,7 +94,7 @@ impl Redis {
     }
 
     /// Microseconds by a clock that nobody sets.
-    fn now_us(&self) -> i64 {
+    pub(super) fn now_us(&self) -> i64 {
         i64::try_from(self.0.opened.elapsed().as_micros()).unwrap_or(i64::MAX / 4)
     }
 

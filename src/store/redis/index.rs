@@ -101,8 +101,9 @@ impl Redis {
     pub(crate) async fn owner(&self, topic: &TopicName) -> Result<Option<String>, Error> {
         self.generation()?;
         let commands = self.0.commands.with_options(&self.0.options);
-        let owner = commands.hget(self.meta_key(topic), "owner");
-        let owner: Result<Option<String>, Fault> = Box::pin(owner).await;
+        let asked = commands.hmget(self.meta_key(topic), vec!["owner".to_owned()]);
+        let owner: Result<Vec<Option<String>>, Fault> = Box::pin(asked).await;
+        let owner = owner.map(|fields| fields.into_iter().next().flatten());
         owner.map_err(|error| self.failed(&error))
     }
 

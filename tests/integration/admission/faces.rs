@@ -200,7 +200,7 @@ async fn greeted(guarded: &Guarded, path: &str) -> Option<String> {
     let hearing = async {
         while let Some(Ok(message)) = socket.0.next().await {
             let text = message.to_string();
-            let is_in = ["pong", "only listens", "`action`"];
+            let is_in = ["\"status\":", "only listens", "`action`"];
             if is_in.iter().any(|words| text.contains(words)) {
                 return None;
             }

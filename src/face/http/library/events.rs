@@ -59,6 +59,10 @@ impl Subscriber for Signal {
         self.notify.notify_one();
     }
 
+    fn face(&self) -> &'static str {
+        "sse"
+    }
+
     fn describe(&self, _: Seq) -> Description {
         Description {
             connection: self.connection.clone(),
@@ -216,6 +220,9 @@ impl Open {
             }
             let is_full = page.len() == PAGE;
             let mut is_over = false;
+            let oldest = page.first().cloned();
+            let delivered = seat.delivered();
+            delivered.count(page.len(), || oldest.as_ref().map(|entry| &*entry.event));
             for entry in page {
                 *cursor = entry.event.cursor();
                 is_over = entry.event.name.as_str() == "library.deleted";
