@@ -23,10 +23,9 @@ const FLOORS: [(&str, u8); 15] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: [(&str, &[&str]); 9] = [
     ("rusqlite", &["store"]),
     ("fred", &["store"]),
-    ("aws_lc_rs", &["cluster"]),
     ("socketioxide", &["face/socketio"]),
     ("engineioxide", &["face/socketio"]),
     ("hyper_util", &["wire", "cluster"]),
