@@ -273,7 +273,7 @@ async fn clocks_that_are_moved_change_neither_order_nor_cursors() {
             receipts.push(receipt);
         }
     }
-    let times: std::collections::BTreeSet<_> = receipts
+    let times: BTreeSet<_> = receipts
         .iter()
         .map(|receipt| receipt["timestamp"].as_str().unwrap()[..13].to_owned())
         .collect();
