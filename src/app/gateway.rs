@@ -58,6 +58,8 @@ impl Gateway {
         let addr = listener.local_addr()?;
 
         let drain = Drain::new();
+        #[cfg(feature = "otlp")]
+        crate::app::telemetry::otlp::start(&config.trace, &drain)?;
         let mut registry = Registry::default();
         let store = Store::open(config.store.clone())?;
         let store_promise = store.promise().to_owned();

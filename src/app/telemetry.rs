@@ -1,6 +1,8 @@
 //! The log: to standard error, as text for people and as JSON for machines.
 
 mod json;
+#[cfg(feature = "otlp")]
+pub(super) mod otlp;
 mod words;
 
 use std::io::{IsTerminal as _, stderr};

@@ -309,3 +309,51 @@ fn bench_delivers_all_to_websocket_and_polling_clients() {
         text(&output.stderr)
     );
 }
+
+#[test]
+fn manual_pages_and_completions_know_every_subcommand() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = text(&finished(&["man"]).stdout);
+    assert!(
+        page.contains(".TH tidings 1") && page.contains("healthcheck"),
+        "{page}"
+    );
+    let output = finished(&["man", &dir.path().display().to_string()]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let serve = std::fs::read_to_string(dir.path().join("tidings-serve.1")).unwrap();
+    assert!(serve.contains("data\\-dir"), "{serve}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = finished(&["completions", shell]);
+        assert_eq!(code(&output), 0, "{shell}");
+        let script = text(&output.stdout);
+        for command in [
+            "serve",
+            "publish",
+            "watch",
+            "healthcheck",
+            "man",
+            "--data-dir",
+        ] {
+            let command = if shell == "fish" {
+                command.trim_start_matches('-')
+            } else {
+                command
+            };
+            assert!(script.contains(command), "{command} in {shell}");
+        }
+    }
+    let mut bash = Command::new("bash")
+        .arg("-n")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = bash.stdin.take().unwrap();
+    input
+        .write_all(&finished(&["completions", "bash"]).stdout)
+        .unwrap();
+    drop(input);
+    assert!(
+        bash.wait().unwrap().success(),
+        "bash understands its script"
+    );
+}

@@ -25,7 +25,7 @@ const FLOORS: [(&str, u8); 17] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("rusqlite", &["store"]),
     ("fred", &["store"]),
     ("aws_lc_rs", &["cluster"]),
@@ -34,6 +34,10 @@ const HOMES: [(&str, &[&str]); 10] = [
     ("hyper_util", &["wire", "cluster"]),
     ("jsonwebtoken", &["auth"]),
     ("reqwest", &["upstream"]),
+    ("opentelemetry", &["upstream"]),
+    ("opentelemetry_sdk", &["upstream"]),
+    ("opentelemetry_otlp", &["upstream"]),
+    ("opentelemetry_http", &["upstream"]),
     ("sysinfo", &["producer/monitor"]),
     ("axum", &["face", "app"]),
 ];

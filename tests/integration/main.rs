@@ -10,6 +10,8 @@ mod http;
 mod layers;
 mod malformed;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod redis;
 mod reload;
 mod resumes;
