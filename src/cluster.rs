@@ -82,7 +82,7 @@ impl Nodes {
             return Self::alone();
         };
         let nodes = Self(Some(Arc::new(Shared {
-            id: redis.node(),
+            id: redis.node_id(),
             secrets: Secrets::new(config.secret.as_ref()),
             registry: Registry::default(),
             client: relay::client(&config, &wire),
@@ -102,6 +102,18 @@ impl Nodes {
     /// Whether other nodes can know of this one: a session that begins here is known everywhere.
     pub fn is_joined(&self) -> bool {
         self.0.as_ref().is_none_or(|own| own.registry.is_joined())
+    }
+
+    /// The other nodes that are known, with where they are reached.
+    pub fn others(&self) -> Vec<(Uuid, String)> {
+        let known = self.0.as_ref().map(|own| own.registry.all());
+        let known = known.unwrap_or_default().into_iter();
+        known.map(|(id, at)| (id, at.to_string())).collect()
+    }
+
+    /// Where others reach this node, if there are others.
+    pub fn address(&self) -> Option<String> {
+        self.0.as_ref().and_then(|own| own.registry.address())
     }
 
     /// The name of this node.

@@ -21,6 +21,7 @@ mod presence;
 mod remote;
 mod seats;
 mod settle;
+mod tally;
 mod topic;
 
 use std::collections::HashMap;
@@ -43,7 +44,8 @@ pub use self::lane::Lane;
 pub use self::metrics::Metrics;
 pub use self::news::News;
 pub use self::presence::Present;
-pub use self::topic::{History, Read, Snapshot, Topic};
+pub use self::tally::Tally;
+pub use self::topic::{Glance, History, Read, Snapshot, Topic};
 
 use self::beginnings::Beginnings;
 use self::topic::Retired;

@@ -123,6 +123,32 @@ impl Limits {
         })))
     }
 
+    /// How many connections that have ended are to be remembered.
+    pub fn ended_max(&self) -> usize {
+        self.rules().config.connections_ended_max
+    }
+
+    /// Every limit with what it allows.
+    pub fn table(&self) -> [(Limit, u32); 7] {
+        let rules = self.rules();
+        let config = &rules.config;
+        [
+            (Limit::ConnectionsPerUser, config.connections_per_user_max),
+            (
+                Limit::ConnectionsPerAddress,
+                config.connections_per_address_max,
+            ),
+            (Limit::Handshakes, config.handshakes_per_second),
+            (
+                Limit::HandshakesUnfinished,
+                config.handshakes_unfinished_max,
+            ),
+            (Limit::Messages, config.messages_per_minute),
+            (Limit::Subscribes, config.subscribes_per_minute),
+            (Limit::Events, config.events_per_second),
+        ]
+    }
+
     /// Other limits hold from now on. Places that are held stay held; a rate that stays the same
     /// goes on where it is.
     ///

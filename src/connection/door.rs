@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, Request};
 use crate::auth::{
     self, Action, Asker, Auth, Credentials, Origins, Principal, Refusal, Role, Subject,
 };
+use crate::connection::Roster;
 use crate::hub::Hub;
 use crate::limit::{Limits, Places, Reached};
 use crate::topic::TopicName;
@@ -39,16 +40,19 @@ struct Shared {
     limits: Limits,
     origins: Origins,
     hub: Hub,
+    roster: Roster,
 }
 
 impl Door {
     /// The door before a hub.
     pub fn new(auth: Auth, limits: Limits, origins: Origins, hub: Hub) -> Self {
+        let roster = Roster::new(limits.ended_max());
         Self(Arc::new(Shared {
             auth,
             limits,
             origins,
             hub,
+            roster,
         }))
     }
 
@@ -60,6 +64,11 @@ impl Door {
     /// How much they may take.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// Who is connected.
+    pub fn roster(&self) -> &Roster {
+        &self.0.roster
     }
 
     /// The hub behind it.

@@ -9,6 +9,7 @@ pub(crate) mod admission;
 mod answer;
 mod cloud_event;
 mod config;
+mod connections;
 mod cors;
 mod docs;
 mod entry;
@@ -19,6 +20,7 @@ mod jobs;
 pub mod library;
 mod metrics;
 mod negotiate;
+mod nodes;
 mod operations;
 mod publish;
 mod refusal;
@@ -27,6 +29,7 @@ mod revocations;
 mod sockets;
 mod stream;
 mod topics;
+mod whoami;
 mod wizard;
 
 use std::panic::AssertUnwindSafe;
@@ -182,6 +185,9 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
             get(wizard::clarifications),
         ),
         ("/api/wizard/clarifications/respond", post(wizard::respond)),
+        ("/v1/whoami", get(whoami::tell)),
+        ("/v1/admin/connections", get(connections::list)),
+        ("/v1/admin/nodes", get(nodes::list)),
         ("/v1/admin/revocations", post(revocations::create)),
         ("/v1/sockets", get(sockets::list)),
         ("/v1/sockets/join", post(sockets::join)),
@@ -229,6 +235,7 @@ impl Http {
                 router.route(path, methods)
             })
             .with_state(state.clone())
+            .merge(nodes::routes(state.clone()))
             .merge(beside)
             .method_not_allowed_fallback(exchange::unknown_method)
             .fallback(exchange::unknown_path);

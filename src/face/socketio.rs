@@ -31,6 +31,7 @@ mod requests;
 mod sessions;
 pub mod shim;
 mod sockets;
+mod standing;
 mod subscribing;
 mod ticket;
 mod workers;

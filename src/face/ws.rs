@@ -42,7 +42,7 @@ use self::driver::Conversation;
 use self::follows::Follows;
 use self::socket::{Bounds, Socket};
 use crate::auth::Principal;
-use crate::connection::{self, Admission, CloseReason, ConnectionId, Door};
+use crate::connection::{self, Admission, CloseReason, ConnectionId, Door, Standing};
 use crate::drain::Drain;
 use crate::face::http::admission::Caller;
 use crate::face::http::refused;
@@ -194,6 +194,7 @@ impl Ws {
             principal: admission.principal().name(),
             transport: line.name,
         };
+        let standing = standing(&reader, &mut request, &self.0.door);
         let dialect = (line.begin)(opening);
         let ws = self.clone();
         self.0.drain.spawn(async move {
@@ -209,6 +210,7 @@ impl Ws {
                 connections,
             } = &*ws.0;
             connections.opened(line.name);
+            let attendance = door.roster().enter(line.name, Arc::new(standing));
             let socket = Socket::new(raw, *bounds).await;
             let desk = Desk {
                 hub: door.hub().clone(),
@@ -225,6 +227,7 @@ impl Ws {
                 () = drain.gave_up() => CloseReason::Drain,
             };
             connections.closed(line.name, reason);
+            attendance.end(reason);
             drop(places);
         });
         response.into_response()
@@ -256,5 +259,19 @@ impl Ws {
             .await
             .map_err(|reached| Box::new(refused::limit(reached)))?;
         Ok((Admission::new(door.clone(), principal), places))
+    }
+}
+
+/// How a client stands in the roster. Its credential is in no part of the path.
+fn standing(reader: &Reader, request: &mut Request, door: &Door) -> Standing {
+    Standing {
+        connection: reader.connection.clone(),
+        transport: "websocket",
+        principal: reader.principal.clone(),
+        address: Some(door.visitor(request).address),
+        path: request.uri().path().to_owned(),
+        topics: Vec::new(),
+        subscriptions: None,
+        lag: None,
     }
 }

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use crate::hub::metrics::Delivered;
+use crate::hub::tally::Counters;
 use crate::hub::topic::State;
-use crate::hub::{Hub, Subscriber, TooManyTopics, Topic};
+use crate::hub::{Hub, Subscriber, Tally, TooManyTopics, Topic};
 use crate::topic::{Cursor, Event, Seq, TopicName};
 
 /// Where a subscriber wants to begin.
@@ -73,6 +74,7 @@ pub struct Seat {
     hub: Hub,
     topic: Arc<Topic>,
     number: usize,
+    counters: Counters,
     delivered: Delivered,
 }
 
@@ -115,6 +117,7 @@ impl Hub {
                     hub: self.clone(),
                     topic: Arc::clone(&topic),
                     number,
+                    counters: Counters::default(),
                     delivered,
                 },
                 head: head.seq,
@@ -211,11 +214,27 @@ impl Seat {
     /// not sent since a newer state stands for them.
     pub(crate) fn count_left_out(&self, events: u64) {
         self.hub.0.metrics.left_out(self.delivered.face(), events);
+        self.counters.conflated(events);
     }
 
     /// The counters of what its subscriber is sent.
     pub(crate) const fn delivered(&self) -> &Delivered {
         &self.delivered
+    }
+
+    /// Counts the live events that its subscriber was handed.
+    pub(crate) fn count_delivered(&self, events: u64) {
+        self.counters.delivered(events);
+    }
+
+    /// Counts the events older than itself that its subscriber was handed.
+    pub(crate) fn count_replayed(&self, events: u64) {
+        self.counters.replayed(events);
+    }
+
+    /// What its subscriber was handed, and spared.
+    pub(crate) fn tally(&self) -> Tally {
+        self.counters.tally()
     }
 }
 
@@ -224,6 +243,7 @@ impl Drop for Seat {
         let is_unused = {
             let mut state = self.topic.peek();
             state.seats.leave(self.number);
+            state.departed.add(self.counters.tally());
             // Under the lock, so that the newest count is noted last.
             let subscribers = state.seats.len();
             self.hub.note_subscribers(self.topic.name(), subscribers);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::hub::{Hub, Topic};
+use crate::hub::{Hub, Tally, Topic};
 use crate::origin::{SpanKind, Step};
 use crate::topic::{Arrival, Event, Seq};
 
@@ -42,6 +42,9 @@ pub struct Description {
     pub transport: &'static str,
     /// How many events the subscriber is behind.
     pub lag: u64,
+    /// What it was handed, and what it was spared.
+    #[serde(flatten)]
+    pub tally: Tally,
 }
 
 /// Records that an event of a trace has been handed to all subscribers that had room.

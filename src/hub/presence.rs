@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::hub::{Description, Hub, Topic};
+use crate::hub::{Description, Hub, Tally, Topic};
 use crate::store::{self, Redis};
 use crate::topic::TopicName;
 
@@ -28,6 +28,23 @@ pub enum Present {
     Here(Description),
     /// On another node, as that describes it.
     Elsewhere(Value),
+}
+
+impl Present {
+    /// What it was handed, and what it was spared.
+    pub fn tally(&self) -> Tally {
+        match self {
+            Self::Here(description) => description.tally,
+            Self::Elsewhere(described) => {
+                let count = |name: &str| described[name].as_u64().unwrap_or(0);
+                Tally {
+                    delivered: count("delivered"),
+                    replayed: count("replayed"),
+                    conflated: count("conflated"),
+                }
+            }
+        }
+    }
 }
 
 /// How many subscribers other nodes have.

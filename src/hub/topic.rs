@@ -13,7 +13,7 @@ use crate::hub::follow::Following;
 use crate::hub::lane;
 use crate::hub::presence::Elsewhere;
 use crate::hub::seats::Seats;
-use crate::hub::{Config, TopicLine};
+use crate::hub::{Config, Tally, TopicLine};
 use crate::origin;
 use crate::store::{Log, new_epoch};
 use crate::topic::{
@@ -65,6 +65,8 @@ pub(crate) struct State {
     /// How many subscribers other nodes have.
     pub(crate) elsewhere: Elsewhere,
     pub(crate) touched_ms: i64,
+    /// What those counted in this epoch who watch it no more.
+    pub(crate) departed: Tally,
     /// The owner that an event on its way has claimed the topic for.
     pub(crate) claimed_for: Option<Arc<str>>,
     /// Whether a pump is walking the seats.
@@ -115,6 +117,17 @@ pub struct Snapshot {
     pub clarifications: Vec<Arc<Event>>,
     /// The terminal event.
     pub terminal: Option<Arc<Event>>,
+}
+
+/// What a list shows of a topic.
+#[derive(Debug, Clone, Default)]
+pub struct Glance {
+    /// The newest event that tells how far it is.
+    pub told: Option<Arc<Event>>,
+    /// How far the job is, in percent, if it is one.
+    pub job: Option<f64>,
+    /// How many questions are open.
+    pub questions: usize,
 }
 
 /// A page of a topic's log.
@@ -181,6 +194,22 @@ impl Topic {
             subscribers: state.seats.len(),
             updated_at: iso8601(state.touched_ms),
         }
+    }
+
+    /// What a list shows of it, as far as that is in memory.
+    pub fn glance(&self) -> Glance {
+        let state = self.peek();
+        let fold = &state.fold;
+        Glance {
+            told: fold.newest_progress().cloned(),
+            job: fold.job().map(Job::progress),
+            questions: fold.open_clarifications().count(),
+        }
+    }
+
+    /// What became of its events, by those who watch it no more.
+    pub fn departed(&self) -> Tally {
+        self.peek().departed
     }
 
     /// Who subscribes on this node.
@@ -440,6 +469,7 @@ impl State {
             seats: Seats::default(),
             elsewhere: Elsewhere::NOT_COUNTED,
             touched_ms,
+            departed: Tally::default(),
             claimed_for: None,
             is_pumping: false,
             following: None,
@@ -455,6 +485,7 @@ impl State {
         self.generation += 1;
         self.claims.clear();
         self.claimed_for = None;
+        self.departed = Tally::default();
         self.stage = Stage::default();
         self.ring = Ring::new(
             Seq::ZERO,

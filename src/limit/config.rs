@@ -22,6 +22,8 @@ pub struct Config {
     pub events_per_second: u32,
     /// Most users, addresses and keys whose rates are remembered, for each limit.
     pub accounts_max: usize,
+    /// How many connections that have ended are remembered, with the reason.
+    pub connections_ended_max: usize,
     /// The networks of proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<String>,
 }

@@ -10,15 +10,16 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 
 use crate::auth::{Action, Principal, Role};
-use crate::connection::{Admission, Door, Visitor, owner_of};
+use crate::connection::{Admission, Attendance, ConnectionId, Door, Standing, Visitor, owner_of};
 use crate::face::http;
+use crate::face::http::nodes::STANDING;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::limit::{Account, Places, Quota};
 use crate::topic::{Draft, DraftError, TopicName};
 
 /// Paths that tell nothing of topics and are asked by those who have no credential: probes, the
 /// documents of the interface, the page.
-const OPEN: [&str; 11] = [
+const OPEN: [&str; 12] = [
     "/",
     "/healthz",
     "/readyz",
@@ -31,6 +32,8 @@ const OPEN: [&str; 11] = [
     "/robots.txt",
     // Its clients show their token in their first message, and are closed without one.
     "/ws/connect",
+    // Nodes prove that they are nodes.
+    STANDING,
 ];
 
 /// What the paths of open files begin with.
@@ -162,6 +165,30 @@ impl Caller {
     /// The caller for as long as a stream of it is open.
     pub(crate) fn attend(&self) -> Admission {
         Admission::new(self.door.clone(), Arc::clone(&self.principal))
+    }
+
+    /// Enters a stream of the caller into the roster, under the id that presence shows.
+    pub(crate) fn enter_as(
+        &self,
+        connection: String,
+        (transport, path): (&'static str, String),
+    ) -> Attendance {
+        let standing = Standing {
+            connection,
+            transport,
+            principal: self.name(),
+            address: Some(self.visitor.address),
+            path,
+            topics: Vec::new(),
+            subscriptions: None,
+            lag: None,
+        };
+        self.door.roster().enter(transport, Arc::new(standing))
+    }
+
+    /// The same, under an id of its own.
+    pub(crate) fn enter(&self, transport: &'static str, path: String) -> Attendance {
+        self.enter_as(ConnectionId::new().to_string(), (transport, path))
     }
 
     /// The places of a connection that stays.

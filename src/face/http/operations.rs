@@ -12,7 +12,7 @@ use crate::face::http::refusal::{Code, Refusal};
 use crate::store::Condition;
 
 /// The version of the gateway.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `GET /healthz`: the process answers.
 pub(crate) async fn alive() -> &'static str {

@@ -8,7 +8,7 @@ use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Direct, Exit, Link, Stage, State, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::recovery::offset::{Tail, Trail};
-use crate::hub::{Attached, Description, Gap, Lane, Read, Seat, Subscriber, Topic};
+use crate::hub::{Attached, Description, Gap, Lane, Read, Seat, Subscriber, Tally, Topic};
 use crate::topic::{Cursor, Entry, EventName, Seq, TopicName};
 use crate::wire::{Outbox, Sent};
 
@@ -90,6 +90,8 @@ enum Due {
         frames: Vec<Bytes>,
         upto: Seq,
         left_out: u64,
+        /// How many of them are not live.
+        replayed: u64,
         /// The first live one.
         oldest: Option<Arc<Entry>>,
     },
@@ -123,6 +125,13 @@ impl Subscription {
     /// Where it is now, if it is under way.
     pub(crate) fn cursor(&self) -> Option<Cursor> {
         self.place().as_ref().map(|place| place.cursor.clone())
+    }
+
+    /// How far it has been read, and what became of the events.
+    pub(crate) fn progress(&self) -> Option<(Seq, Tally)> {
+        let held = self.place();
+        let place = held.as_ref()?;
+        Some((place.cursor.seq, place.seat.tally()))
     }
 
     /// Takes its place; the number is that of its offsets. The caller holds the link's lock and has
@@ -169,6 +178,7 @@ impl Subscription {
                     frames,
                     upto,
                     left_out,
+                    replayed,
                     oldest,
                 } => {
                     if !frames.is_empty() && !state.took(sink.offer(&frames)) {
@@ -178,6 +188,9 @@ impl Subscription {
                     place.seat.count_left_out(left_out);
                     let delivered = place.seat.delivered();
                     delivered.count(frames.len(), || oldest.as_ref().map(|entry| &*entry.event));
+                    place.seat.count_replayed(replayed);
+                    let live = (frames.len() as u64).saturating_sub(replayed);
+                    place.seat.count_delivered(live);
                     place.cursor.seq = upto;
                     state.mark(place.number, upto);
                 }
@@ -193,7 +206,7 @@ impl Subscription {
             return Due::Gap;
         }
         let (mut frames, mut bytes) = (Vec::with_capacity(page.len()), 0);
-        let (mut upto, mut left_out) = (cursor.seq, 0);
+        let (mut upto, mut left_out, mut replayed) = (cursor.seq, 0, 0);
         for entry in &page {
             let event = &entry.event;
             if self.wants(&event.name) {
@@ -203,6 +216,7 @@ impl Subscription {
                 }
                 bytes += frame.len();
                 frames.push(frame);
+                replayed += u64::from(event.seq <= place.lane.live_after());
             }
             left_out += event.seq.0 - upto.0 - 1;
             upto = event.seq;
@@ -216,6 +230,7 @@ impl Subscription {
             frames,
             upto,
             left_out,
+            replayed,
             oldest: page.into_iter().find(is_live),
         }
     }
@@ -237,8 +252,11 @@ impl Subscription {
             state.direct.push_back(Direct::Frames(gap));
         }
         let wanted = backlog.into_iter().filter(|event| self.wants(&event.name));
+        let before = state.direct.len();
         let replays = wanted.map(|event| Direct::Replay(event, number));
         state.direct.extend(replays);
+        let replayed = state.direct.len() - before;
+        place.seat.count_replayed(replayed as u64);
     }
 }
 
@@ -288,13 +306,14 @@ impl Subscriber for Subscription {
                 (connection, principal, state.exit.as_str())
             },
         );
-        let read = self.cursor().map_or(head, |cursor| cursor.seq);
+        let (read, tally) = self.progress().unwrap_or((head, Tally::default()));
         let lag = head.0.saturating_sub(read.0);
         Description {
             connection,
             principal,
             transport,
             lag,
+            tally,
         }
     }
 }

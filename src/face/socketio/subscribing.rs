@@ -372,8 +372,10 @@ impl Link {
             // What the client has of it already, offsets of other topics must go on saying.
             state.mark(number, cursor.seq);
         }
+        let replayed = replays.len() as u64;
         state.direct.extend(replays);
         let answer = json!({"ok": true, "topic": topic, "cursor": cursor, "recovered": recovered});
+        attached.seat.count_replayed(replayed);
         subscription.begin(attached, number);
         state.subscriptions.push(subscription);
         self.deliver(&mut state);

@@ -67,6 +67,11 @@ impl Ticket {
         &self.credentials
     }
 
+    /// Where the client is.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Whether the client is on this machine.
     pub(crate) const fn is_local(&self) -> bool {
         self.address.is_loopback()

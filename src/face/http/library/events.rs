@@ -28,7 +28,7 @@ use crate::face::http::extract::Query;
 use crate::face::http::metrics::OpenStream;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::face::sse;
-use crate::hub::{Description, From, Hub, Read, Seat, Subscriber, Topic};
+use crate::hub::{Description, From, Hub, Read, Seat, Subscriber, Tally, Topic};
 use crate::producer::library::{self as libraries, Librarian};
 use crate::topic::{Cursor, Entry, Event, Seq, TopicName};
 
@@ -68,6 +68,7 @@ impl Subscriber for Signal {
             principal: None,
             transport: "sse",
             lag: 0,
+            tally: Tally::default(),
         }
     }
 }
