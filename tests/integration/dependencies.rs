@@ -58,6 +58,31 @@ fn a_rule_with_a_version_is_a_floor() {
 }
 
 #[test]
+fn the_package_holds_what_it_is_built_from_and_no_more() {
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    let output = Command::new(cargo)
+        .args(["package", "--list", "--allow-dirty", "--offline"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let files = String::from_utf8(output.stdout).unwrap();
+    for needed in [
+        "Cargo.lock",
+        "LICENSE",
+        "README.md",
+        "clients/dashboard/index.html",
+        "config/tidings.toml",
+        "src/store/redis/append.lua",
+    ] {
+        assert!(files.lines().any(|file| file == needed), "{needed}");
+    }
+    for foreign in ["node_modules", "tests/", "fuzz/", ".py"] {
+        assert!(!files.contains(foreign), "{foreign} in\n{files}");
+    }
+}
+
+#[test]
 fn every_dependency_is_of_the_registry_allowed_and_not_banned() {
     let (metadata, rules) = (metadata(), rules());
     let allowed = rules["licenses"]["allow"].as_array().unwrap();
