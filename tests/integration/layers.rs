@@ -28,7 +28,7 @@ const FLOORS: [(&str, u8); 17] = [
 const HOMES: [(&str, &[&str]); 14] = [
     ("rusqlite", &["store"]),
     ("fred", &["store"]),
-    ("aws_lc_rs", &["cluster"]),
+    ("aws_lc_rs", &["cluster", "store/redis/tls"]),
     ("socketioxide", &["face/socketio"]),
     ("engineioxide", &["face/socketio"]),
     ("hyper_util", &["wire", "cluster"]),
