@@ -4,7 +4,9 @@
 //! uses the HTTP API. Only a gateway on this machine is loaded. Counts and time are bounded.
 
 mod client;
+mod compare;
 mod load;
+mod plain;
 mod report;
 mod score;
 
@@ -13,12 +15,13 @@ use anyhow::{bail, ensure};
 use self::load::Load;
 use self::report::Report;
 use crate::app::cli::{BenchArgs, BenchCommon, BenchKind};
-use crate::app::client::reachable;
+use crate::app::client::{reachable, token};
 use crate::app::config::Config;
 use crate::app::engine::Transport;
 use crate::app::exit::FAILED;
 use crate::app::gateway::Gateway;
 use crate::app::screen::say;
+use crate::auth::Mode;
 use crate::upstream::gateway;
 
 /// Most deliveries of a run.
@@ -31,11 +34,18 @@ pub(super) async fn run(config: &Config, args: &BenchArgs) -> anyhow::Result<u8>
         BenchKind::Sessions(common) => (Kind::Sessions, common),
         BenchKind::Polling(common) => (Kind::Polling, common),
         BenchKind::Idle(common) => (Kind::Idle, common),
+        BenchKind::Plain => {
+            plain::serve().await?;
+            return Ok(0);
+        }
     };
     ensure!(
         kind.deliveries(common) <= DELIVERIES_MAX,
         "this would be more than {DELIVERIES_MAX} deliveries: take fewer clients or events"
     );
+    if common.compare {
+        return compare::run(kind, common).await;
+    }
     let (own, url) = match &common.url {
         Some(url) => (None, url.clone()),
         None => {
@@ -44,7 +54,12 @@ pub(super) async fn run(config: &Config, args: &BenchArgs) -> anyhow::Result<u8>
             (Some(gateway), url)
         }
     };
-    let gateway = gateway::Gateway::new(&url)?;
+    // One of our own asks nobody who they are.
+    let token = common
+        .url
+        .as_ref()
+        .and_then(|_| token(common.token.as_ref()));
+    let gateway = gateway::Gateway::new(&url)?.with_token(token);
     if !gateway.is_loopback() {
         bail!("`{url}` is not on this machine: bench loads loopback addresses only");
     }
@@ -61,6 +76,7 @@ pub(super) async fn run(config: &Config, args: &BenchArgs) -> anyhow::Result<u8>
 async fn start(config: &Config) -> anyhow::Result<Gateway> {
     let mut config = config.clone();
     config.wire.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    config.auth.mode = Mode::None;
     Gateway::start(&config).await
 }
 

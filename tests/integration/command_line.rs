@@ -12,7 +12,13 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 fn tidings(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    for name in ["PORT", "RUST_LOG", "TIDINGS_CONFIG", "TIDINGS_URL"] {
+    for name in [
+        "PORT",
+        "RUST_LOG",
+        "TIDINGS_CONFIG",
+        "TIDINGS_URL",
+        "TIDINGS_TOKEN",
+    ] {
         command.env_remove(name);
     }
     command.args(args).stdin(Stdio::null());
@@ -291,6 +297,70 @@ fn print_config_tells_where_values_came_from() {
         "{printed}"
     );
     assert_eq!(code(&finished(&["check-config"])), 0);
+}
+
+#[test]
+fn client_commands_show_a_token() {
+    const SECRET: &str = "a secret for tests, long enough for HS256";
+    let secret = format!("auth.jwt.secret={SECRET}");
+    let gateway = Running::start(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--set",
+        "auth.mode=token",
+        "--set",
+        &secret,
+    ]);
+    let line = gateway.line("http://");
+    let url = line
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"));
+    let url = url.unwrap().to_owned();
+    let token = tidings(&["token", "user", "root", "--role", "admin"])
+        .env("TIDINGS__AUTH__JWT__SECRET", SECRET)
+        .output()
+        .unwrap();
+    let token = text(&token.stdout).trim().to_owned();
+    let publish = ["publish", "session:a", "completed", "--url", &url];
+    let bench = ["--clients", "3", "--events", "10", "--url", &url];
+    let verify = [
+        "--clients",
+        "4",
+        "--topics",
+        "2",
+        "--for",
+        "1s",
+        "--faults",
+        "kick",
+    ];
+    for args in [
+        publish.to_vec(),
+        vec!["watch", "session:a", "--url", &url],
+        [&["bench", "fanout"], &bench[..]].concat(),
+        [&["bench", "polling"], &bench[..]].concat(),
+        [&["verify", "--url", &url], &verify[..]].concat(),
+    ] {
+        // Its clients would try for a while.
+        if args[0] != "verify" {
+            let without = finished(&args);
+            assert_ne!(code(&without), 0, "{args:?}");
+        }
+        let by_flag = finished(&[&args[..], &["--token", &token]].concat());
+        assert_eq!(code(&by_flag), 0, "{args:?}: {}", text(&by_flag.stderr));
+        let by_variable = tidings(&args)
+            .env("TIDINGS_TOKEN", &token)
+            .output()
+            .unwrap();
+        assert_eq!(
+            code(&by_variable),
+            0,
+            "{args:?}: {}",
+            text(&by_variable.stderr)
+        );
+    }
+    gateway.signal("-TERM");
+    assert!(gateway.end().1.success());
 }
 
 #[test]

@@ -25,11 +25,10 @@ const FLOORS: [(&str, u8); 17] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("rusqlite", &["store"]),
     ("fred", &["store"]),
-    ("aws_lc_rs", &["cluster"]),
-    ("socketioxide", &["face/socketio"]),
+    ("socketioxide", &["face/socketio", "app/bench/plain"]),
     ("engineioxide", &["face/socketio"]),
     ("hyper_util", &["wire", "cluster"]),
     ("jsonwebtoken", &["auth"]),

@@ -25,6 +25,9 @@ pub enum BenchKind {
     Polling(BenchCommon),
     /// Websocket clients that wait: memory per connection
     Idle(BenchCommon),
+    /// The server that `--compare` compares with
+    #[command(hide = true)]
+    Plain,
 }
 
 /// What all kinds take.
@@ -33,6 +36,9 @@ pub struct BenchCommon {
     /// Gateway on this machine; without it one is started in this process
     #[arg(long)]
     pub url: Option<String>,
+    /// Token or API key to show [env: `TIDINGS_TOKEN`]; better not on a command line
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
     /// How many clients
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub clients: u32,
@@ -51,6 +57,9 @@ pub struct BenchCommon {
     /// Process of the gateway, to measure its CPU time and memory
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+    /// Measure a gateway and a plain Socket.IO server in turn, a process each, and print the ratio
+    #[arg(long, conflicts_with_all = ["url", "server_pid"])]
+    pub compare: bool,
     /// Print the figures as one JSON object
     #[arg(long)]
     pub json: bool,
