@@ -53,6 +53,7 @@ impl Hub {
         match redis.append(&write).await? {
             Appended::Done(given) => {
                 self.0.metrics.appended(event.class);
+                self.tell_news(&event.topic, &event.name, given.cursor());
                 Ok(self.seen(given).await)
             }
             Appended::Again(given) => Ok(self.replayed(given)),
@@ -68,10 +69,7 @@ impl Hub {
         let subscribers = match self.topic(&given.topic) {
             None => 0,
             Some(topic) => {
-                let place = Cursor {
-                    epoch: given.epoch.clone(),
-                    seq: given.seq,
-                };
+                let place = given.cursor();
                 topic.reached(&place, Instant::now() + SEEN_WITHIN).await;
                 topic.subscribers()
             }
@@ -116,6 +114,7 @@ impl Hub {
                 Appended::Done(given) => {
                     self.0.metrics.appended(event.class);
                     self.keep_watch(&event);
+                    self.tell_news(&event.topic, &event.name, given.cursor());
                     return Ok(self.seen(given).await);
                 }
                 Appended::Again(given) => return Ok(self.replayed(given)),
@@ -209,6 +208,7 @@ impl Hub {
         match redis.append(&write).await? {
             Appended::Done(given) => {
                 self.0.metrics.appended(event.class);
+                self.tell_news(&event.topic, &event.name, given.cursor());
                 self.seen(given).await;
             }
             // Something came, of the worker or of another node: it is on its way here.
@@ -290,6 +290,7 @@ impl Hub {
         match redis.append(&write).await? {
             Appended::Done(given) => {
                 self.0.metrics.appended(event.class);
+                self.tell_news(&event.topic, &event.name, given.cursor());
                 self.seen(given).await;
                 Ok(true)
             }

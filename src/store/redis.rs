@@ -17,7 +17,9 @@ mod follow;
 mod health;
 mod index;
 mod intake;
+mod lamps;
 mod read;
+mod reads;
 mod resumes;
 mod script;
 

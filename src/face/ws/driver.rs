@@ -317,6 +317,9 @@ impl Conversation {
                         self.asks.push(Box::pin(answering));
                     }
                     Output::Follow(topic, from) => {
+                        // With other nodes a topic is known here only after it was asked for.
+                        let wanted = [(topic.clone(), None)];
+                        let _prepared = self.desk.hub.prepare(&wanted).await;
                         if let Err(refused) = self.follows.follow(topic.clone(), from) {
                             let (topic, why) = (&topic, refused.to_string());
                             let mut said = Outputs::default();

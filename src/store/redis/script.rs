@@ -26,6 +26,8 @@ pub(super) struct Scripts {
     pub(super) lease: Script,
     pub(super) renew: Script,
     pub(super) forget: Script,
+    pub(super) keep_read: Script,
+    pub(super) claim_read: Script,
 }
 
 impl Scripts {
@@ -40,6 +42,8 @@ impl Scripts {
             lease: Script::new(include_str!("lease.lua")),
             renew: Script::new(include_str!("renew.lua")),
             forget: Script::new(include_str!("forget.lua")),
+            keep_read: Script::new(include_str!("keep_read.lua")),
+            claim_read: Script::new(include_str!("claim_read.lua")),
         }
     }
 }
