@@ -4,3 +4,4 @@ pub mod bridges;
 pub mod library;
 pub mod monitor;
 pub mod scan;
+pub mod webhook;

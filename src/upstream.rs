@@ -3,3 +3,4 @@
 pub mod document;
 pub mod gateway;
 pub mod library;
+pub mod webhook;

@@ -28,6 +28,7 @@ use crate::producer::bridges;
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
+use crate::producer::webhook::{self, Webhooks};
 use crate::store::Store;
 use crate::store::documents::Documents;
 use crate::wire::{self, Deadline, Outboxes};
@@ -76,8 +77,11 @@ impl Gateway {
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
         let library = librarian(config, &hub, &drain, &mut registry)?;
+        let webhooks = webhook::Metrics::register(&mut registry);
+        let webhook = config.producer.webhook.clone();
+        let webhooks = Webhooks::start(webhook, &hub, &drain, webhooks)?;
         let metrics = (connections.clone(), http_metrics.clone());
-        let parts = (library, &door, &drain);
+        let parts = ((library, webhooks), &door, &drain);
         let router = router(config, parts, metrics, Arc::new(registry));
 
         let faces = Arc::new((door, socketio.clone(), router));
@@ -165,7 +169,7 @@ impl Gateway {
 /// The paths of all faces but Socket.IO.
 fn router(
     config: &Config,
-    (librarian, door, drain): (Librarian, &Door, &Drain),
+    ((librarian, webhooks), door, drain): ((Librarian, Webhooks), &Door, &Drain),
     (connections, metrics): (connection::Metrics, http::Metrics),
     registry: Arc<Registry>,
 ) -> axum::Router {
@@ -178,7 +182,8 @@ fn router(
         drain.clone(),
         metrics.clone(),
     );
-    let http = http::State::new(face.clone(), door.clone(), drain.clone(), metrics, registry);
+    let face = (face.clone(), webhooks);
+    let http = http::State::new(face, door.clone(), drain.clone(), metrics, registry);
     let apps = apps(config, library, hub, drain);
     let ws = sockets(config, (door, apps), drain, connections);
     let beside = dashboard::routes()

@@ -46,6 +46,7 @@ use self::refusal::{Code, Refusal};
 use crate::connection::Door;
 use crate::drain::Drain;
 use crate::hub::{Hub, Topic};
+use crate::producer::webhook::Webhooks;
 use crate::topic::TopicName;
 
 /// What the face uses. Cheap to clone.
@@ -54,6 +55,7 @@ pub struct State(Arc<Shared>);
 
 struct Shared {
     config: Config,
+    webhooks: Webhooks,
     door: Door,
     drain: Drain,
     metrics: Metrics,
@@ -64,7 +66,7 @@ struct Shared {
 impl State {
     /// The state of the face. The uptime counts from here.
     pub fn new(
-        config: Config,
+        (config, webhooks): (Config, Webhooks),
         door: Door,
         drain: Drain,
         metrics: Metrics,
@@ -73,6 +75,7 @@ impl State {
         let started = Instant::now();
         Self(Arc::new(Shared {
             config,
+            webhooks,
             door,
             drain,
             metrics,
@@ -83,6 +86,10 @@ impl State {
 
     fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
     }
 
     fn hub(&self) -> &Hub {
