@@ -4,10 +4,12 @@
 mod admission;
 mod door;
 mod revoking;
+mod roster;
 
 pub use self::admission::{Admission, Notice, RefreshError};
 pub use self::door::{Door, Visitor, owner_of};
 pub use self::revoking::RevokeError;
+pub use self::roster::{Attendance, Attendee, Ended, Present, Roster, Standing};
 
 use std::fmt;
 use std::sync::Arc;

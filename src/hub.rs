@@ -6,6 +6,7 @@
 
 mod append;
 mod attach;
+mod beginnings;
 mod cap;
 mod clarification;
 mod config;
@@ -16,9 +17,11 @@ mod jobs;
 mod lane;
 mod metrics;
 mod news;
+mod presence;
 mod remote;
 mod seats;
 mod settle;
+mod tally;
 mod topic;
 
 use std::collections::HashMap;
@@ -40,8 +43,12 @@ pub use self::jobs::{JobError, JobPage};
 pub use self::lane::Lane;
 pub use self::metrics::Metrics;
 pub use self::news::News;
-pub use self::topic::{History, Read, Snapshot, Topic};
+pub use self::presence::Present;
+pub use self::tally::Tally;
+pub use self::topic::{Glance, History, Read, Snapshot, Topic};
 
+use self::beginnings::Beginnings;
+use self::topic::Retired;
 use crate::drain::Drain;
 use crate::store::{self, Forget, Job, Resumes, Room, Store};
 use crate::topic::{Cursor, Epoch, Kind, Status, TopicName};
@@ -63,6 +70,7 @@ struct Shared {
     metrics: Metrics,
     hasher: RandomState,
     news: news::Teller,
+    beginnings: Beginnings,
     shards: [Shard; SHARDS],
 }
 
@@ -92,7 +100,7 @@ pub struct TopicLine {
     pub cursor: Cursor,
     /// How far the story has come.
     pub status: Status,
-    /// How many subscribers it has on this node.
+    /// How many subscribers it has, on all nodes.
     pub subscribers: usize,
     /// When the newest event came, or the topic was made; ISO 8601.
     pub updated_at: String,
@@ -128,6 +136,7 @@ impl Hub {
             metrics,
             hasher: RandomState::new(),
             news: news::Teller::default(),
+            beginnings: Beginnings::new(),
             shards: std::array::from_fn(|_| Shard::default()),
         }));
         let shared = Arc::downgrade(&hub.0);
@@ -187,12 +196,9 @@ impl Hub {
             if let Some(redis) = redis {
                 redis.follow(name);
             }
-            Arc::new(Topic::new(
-                name.clone(),
-                &self.0.config,
-                self.0.store.log(name),
-                redis.is_some(),
-            ))
+            let log = self.0.store.log(name);
+            let topic = Topic::new(name.clone(), &self.0.config, log, redis.is_some());
+            Arc::new(topic.begin_with(self.0.beginnings.of(name)))
         });
         Ok(Arc::clone(topic))
     }
@@ -369,8 +375,11 @@ impl Hub {
         if shard
             .get(topic.name())
             .is_some_and(|known| Arc::ptr_eq(known, topic))
-            && topic.retire_if_unused()
+            && let Some(Retired { renewed }) = topic.retire_if_unused()
         {
+            if let Some(epoch) = renewed {
+                self.0.beginnings.renewed(topic.name(), epoch);
+            }
             shard.remove(topic.name());
             self.0.metrics.topics.dec();
             if let Some(redis) = self.0.store.redis() {

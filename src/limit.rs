@@ -7,56 +7,24 @@
 mod config;
 mod counts;
 mod metrics;
+mod name;
 mod proxies;
 mod rates;
+mod rules;
 
 pub use self::config::Config;
 pub use self::counts::Held;
 pub use self::metrics::Metrics;
+pub use self::name::Limit;
 pub use self::proxies::ProxyError;
 pub use self::rates::Quota;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use self::counts::Counts;
-use self::proxies::Proxies;
-use self::rates::Rate;
-
-/// A limit, by the key in the config that sets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Limit {
-    /// `limit.connections_per_user_max`
-    ConnectionsPerUser,
-    /// `limit.connections_per_address_max`
-    ConnectionsPerAddress,
-    /// `limit.handshakes_per_second`
-    Handshakes,
-    /// `limit.handshakes_unfinished_max`
-    HandshakesUnfinished,
-    /// `limit.messages_per_minute`
-    Messages,
-    /// `limit.subscribes_per_minute`
-    Subscribes,
-    /// `limit.events_per_second`
-    Events,
-}
-
-impl Limit {
-    /// The key in the config that sets it; its name in metrics and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConnectionsPerUser => "limit.connections_per_user_max",
-            Self::ConnectionsPerAddress => "limit.connections_per_address_max",
-            Self::Handshakes => "limit.handshakes_per_second",
-            Self::HandshakesUnfinished => "limit.handshakes_unfinished_max",
-            Self::Messages => "limit.messages_per_minute",
-            Self::Subscribes => "limit.subscribes_per_minute",
-            Self::Events => "limit.events_per_second",
-        }
-    }
-}
+use self::rules::Rules;
 
 /// A limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -101,15 +69,11 @@ pub struct Places {
 pub struct Limits(Arc<Shared>);
 
 struct Shared {
-    config: Config,
-    proxies: Proxies,
+    rules: RwLock<Arc<Rules>>,
     per_user: Counts<Arc<str>>,
     per_address: Counts<IpAddr>,
+    sockets: Counts<IpAddr>,
     unfinished: Counts<()>,
-    handshakes: Rate<IpAddr>,
-    messages: Rate<Account>,
-    subscribes: Rate<Account>,
-    events: Rate<Account>,
     metrics: Metrics,
 }
 
@@ -119,19 +83,56 @@ impl Limits {
     /// # Errors
     /// When a trusted proxy is no network.
     pub fn new(config: Config, metrics: Metrics) -> Result<Self, ProxyError> {
-        let keys_max = config.accounts_max;
         Ok(Self(Arc::new(Shared {
-            proxies: Proxies::new(&config.trusted_proxies)?,
+            rules: RwLock::new(Arc::new(Rules::new(config)?)),
             per_user: Counts::default(),
             per_address: Counts::default(),
+            sockets: Counts::default(),
             unfinished: Counts::default(),
-            handshakes: Rate::per_second(config.handshakes_per_second, keys_max),
-            messages: Rate::per_minute(config.messages_per_minute, keys_max),
-            subscribes: Rate::per_minute(config.subscribes_per_minute, keys_max),
-            events: Rate::per_second(config.events_per_second, keys_max),
             metrics,
-            config,
         })))
+    }
+
+    /// How many connections that have ended are to be remembered.
+    pub fn ended_max(&self) -> usize {
+        self.rules().config.connections_ended_max
+    }
+
+    /// Every limit with what it allows.
+    pub fn table(&self) -> [(Limit, u32); 7] {
+        let rules = self.rules();
+        let config = &rules.config;
+        [
+            (Limit::ConnectionsPerUser, config.connections_per_user_max),
+            (
+                Limit::ConnectionsPerAddress,
+                config.connections_per_address_max,
+            ),
+            (Limit::Handshakes, config.handshakes_per_second),
+            (
+                Limit::HandshakesUnfinished,
+                config.handshakes_unfinished_max,
+            ),
+            (Limit::Messages, config.messages_per_minute),
+            (Limit::Subscribes, config.subscribes_per_minute),
+            (Limit::Events, config.events_per_second),
+        ]
+    }
+
+    /// Other limits hold from now on. Places that are held stay held; a rate that stays the same
+    /// goes on where it is.
+    ///
+    /// # Errors
+    /// When a trusted proxy is no network; then nothing has changed.
+    pub fn change(&self, config: Config) -> Result<(), ProxyError> {
+        let mut rules = self.0.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *rules = Arc::new(rules.changed(config)?);
+        Ok(())
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        let rules = self.0.rules.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&rules)
     }
 
     /// Where a client is: its own address, or what trusted proxies before it say. `forwarded` are
@@ -141,7 +142,33 @@ impl Limits {
         peer: IpAddr,
         forwarded: impl DoubleEndedIterator<Item = &'a str>,
     ) -> IpAddr {
-        self.0.proxies.address_of(peer, forwarded)
+        self.rules().proxies.address_of(peer, forwarded)
+    }
+
+    /// A place for a socket from an address, before anything is read of it. Neither this machine's
+    /// nor those of trusted proxies, who bring many clients, are counted.
+    ///
+    /// # Errors
+    /// When the address holds as many as it may.
+    pub fn accept(&self, peer: IpAddr) -> Result<Option<Held>, Reached> {
+        let rules = self.rules();
+        if peer.is_loopback() || rules.proxies.trusts(peer) {
+            return Ok(None);
+        }
+        let max = rules.config.sockets_per_address_max;
+        let held = self.0.sockets.take(network_of(peer), max);
+        held.map(Some)
+            .ok_or_else(|| self.reached(Limit::SocketsPerAddress, max))
+    }
+
+    /// What counts the limits that are reached, for those that outlive the rest.
+    pub fn counter(&self) -> Metrics {
+        self.0.metrics.clone()
+    }
+
+    /// Counts that somebody reached a limit that is kept elsewhere.
+    pub fn count(&self, limit: Limit) {
+        self.0.metrics.reached(limit);
     }
 
     /// A place for a connection of somebody. The node's own machine is not counted by address.
@@ -149,7 +176,8 @@ impl Limits {
     /// # Errors
     /// When the user or the address holds as many as it may.
     pub fn connect(&self, address: IpAddr, user: Option<&str>) -> Result<Places, Reached> {
-        let config = &self.0.config;
+        let rules = self.rules();
+        let config = &rules.config;
         let by_address = if address.is_loopback() {
             None
         } else {
@@ -169,7 +197,7 @@ impl Limits {
     /// # Errors
     /// When the user holds as many as it may.
     pub fn connect_user(&self, user: Option<&str>) -> Result<Places, Reached> {
-        let max = self.0.config.connections_per_user_max;
+        let max = self.rules().config.connections_per_user_max;
         let by_user = user
             .map(|user| {
                 let held = self.0.per_user.take(user.into(), max);
@@ -182,14 +210,33 @@ impl Limits {
         })
     }
 
+    /// Sets who is told how many connections a user has here, at every change.
+    pub fn on_user_change(&self, told: impl Fn(&str, u32) + Send + Sync + 'static) {
+        let told = move |user: &Arc<str>, count| told(user, count);
+        self.0.per_user.on_change(Box::new(told));
+    }
+
+    /// How many connections a user has here, and how many they may have everywhere.
+    pub fn connections_of(&self, user: &str) -> (u32, u32) {
+        let here = self.0.per_user.held(&user.into());
+        (here, self.rules().config.connections_per_user_max)
+    }
+
+    /// A user has as many connections as they may, those on other nodes counted.
+    pub fn user_is_full(&self) -> Reached {
+        let max = self.rules().config.connections_per_user_max;
+        self.reached(Limit::ConnectionsPerUser, max)
+    }
+
     /// A place for a handshake that has begun. It is given back when it is finished.
     ///
     /// # Errors
     /// When too many are under way, or too many came from the address.
     pub fn handshake(&self, address: IpAddr) -> Result<Held, Reached> {
-        let config = &self.0.config;
+        let rules = self.rules();
+        let config = &rules.config;
         if !address.is_loopback() {
-            let rate = &self.0.handshakes;
+            let rate = &rules.handshakes;
             rate.take(&network_of(address), 1).map_err(|after| {
                 self.slow_down(Limit::Handshakes, config.handshakes_per_second, after)
             })?;
@@ -204,8 +251,9 @@ impl Limits {
     /// # Errors
     /// When there were too many.
     pub fn message(&self, account: &Account) -> Result<(), Reached> {
-        let max = self.0.config.messages_per_minute;
-        let taken = self.0.messages.take(account, 1);
+        let rules = self.rules();
+        let max = rules.config.messages_per_minute;
+        let taken = rules.messages.take(account, 1);
         taken
             .map(drop)
             .map_err(|after| self.slow_down(Limit::Messages, max, after))
@@ -216,8 +264,9 @@ impl Limits {
     /// # Errors
     /// When there were too many.
     pub fn subscribe(&self, account: &Account, topics: usize) -> Result<(), Reached> {
-        let max = self.0.config.subscribes_per_minute;
-        let taken = self.0.subscribes.take(account, topics);
+        let rules = self.rules();
+        let max = rules.config.subscribes_per_minute;
+        let taken = rules.subscribes.take(account, topics);
         taken
             .map(drop)
             .map_err(|after| self.slow_down(Limit::Subscribes, max, after))
@@ -228,8 +277,9 @@ impl Limits {
     /// # Errors
     /// When there were too many.
     pub fn publish(&self, account: &Account, events: usize) -> Result<Quota, Reached> {
-        let max = self.0.config.events_per_second;
-        self.0
+        let rules = self.rules();
+        let max = rules.config.events_per_second;
+        rules
             .events
             .take(account, events)
             .map_err(|after| self.slow_down(Limit::Events, max, after))
@@ -316,6 +366,26 @@ mod tests {
     }
 
     #[test]
+    fn sockets_are_counted_by_address_but_not_those_of_proxies() {
+        let limits = limits(|config| {
+            config.sockets_per_address_max = 2;
+            config.trusted_proxies = vec!["10.9.0.0/16".to_owned()];
+        });
+        let held: Vec<_> = (0..2)
+            .map(|_| limits.accept(ip("10.0.0.1")).unwrap())
+            .collect();
+        let reached = limits.accept(ip("::ffff:10.0.0.1").to_canonical());
+        assert_eq!(reached.err().unwrap().limit, Limit::SocketsPerAddress);
+        for free in ["10.0.0.2", "10.9.1.1", "127.0.0.1", "::1"] {
+            for _ in 0..5 {
+                std::mem::forget(limits.accept(ip(free)).ok().filter(|_| free != "10.0.0.2"));
+            }
+        }
+        drop(held);
+        assert!(limits.accept(ip("10.0.0.1")).is_ok());
+    }
+
+    #[test]
     fn a_rate_lets_a_burst_through_and_says_when_to_come_back() {
         let limits = limits(|config| {
             config.messages_per_minute = 3;
@@ -342,6 +412,35 @@ mod tests {
             Limit::Handshakes
         );
         assert!(limits.handshake(ip("127.0.0.1")).is_ok());
+    }
+
+    #[test]
+    fn other_limits_hold_at_once_and_what_is_held_stays_held() {
+        let limits = limits(|config| {
+            config.connections_per_user_max = 1;
+            config.messages_per_minute = 3;
+            config.events_per_second = 1;
+        });
+        let ann = Account::Principal("ann".into());
+        let held = limits.connect(ip("10.0.0.1"), Some("ann")).unwrap();
+        (0..3).for_each(|_| limits.message(&ann).unwrap());
+        limits.publish(&ann, 1).unwrap();
+        let mut config = limits.rules().config.clone();
+        config.connections_per_user_max = 2;
+        config.events_per_second = 50;
+        limits.change(config.clone()).unwrap();
+        let second = limits.connect(ip("10.0.0.1"), Some("ann")).unwrap();
+        assert!(limits.connect(ip("10.0.0.1"), Some("ann")).is_err());
+        assert_eq!(limits.publish(&ann, 50).unwrap().max, 50);
+        assert!(
+            limits.message(&ann).is_err(),
+            "this rate goes on where it was"
+        );
+        config.trusted_proxies = vec!["nonsense".to_owned()];
+        config.connections_per_user_max = 9;
+        assert!(limits.change(config).is_err());
+        assert!(limits.connect(ip("10.0.0.1"), Some("ann")).is_err());
+        drop((held, second));
     }
 
     #[test]

@@ -24,8 +24,10 @@ pub use self::metrics::Metrics;
 pub use self::reads::{Claimed, Reads};
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
 pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
-pub(crate) use self::redis::{Appended, Guard, Listed, News, OnNews, Page, Redis, Sign, Write};
-pub use self::redis::{Heard, Intake, Lease};
+pub(crate) use self::redis::{
+    Appended, Beat, Guard, Listed, News, OnNews, Page, Redis, Sign, Write,
+};
+pub use self::redis::{Arrival, Arrivals, Content, Heard, Inbox, InboxBounds, Intake, Lease};
 pub use self::resumes::Resumes;
 pub(crate) use self::sqlite::{Append, Forget, Job, ReceiptRow, Room, Stored, Trim};
 pub use self::sqlite::{Damaged, SqliteLog};
@@ -139,7 +141,7 @@ impl Store {
         match chosen {
             Opening::Memory => {}
             Opening::Sqlite(dir) => sqlite = Some(Sqlite::open(dir, &config, &metrics)?),
-            Opening::Redis(url) => redis = Some(Redis::open(&config, url)?),
+            Opening::Redis(url) => redis = Some(Redis::open(&config, url, &metrics)?),
         }
         let promise = match (&sqlite, &redis) {
             (Some(sqlite), _) => format!(
@@ -188,6 +190,35 @@ impl Store {
         Some((redis.intake(patterns), lease))
     }
 
+    /// The stream to which workers add entries, and whether this node is the one that empties it;
+    /// nothing without Redis.
+    pub fn inbox(
+        &self,
+        bounds: InboxBounds,
+        (lease_age, drain): (Duration, &Drain),
+    ) -> Option<(Inbox, Lease)> {
+        let redis = self.0.redis.as_ref()?;
+        let lease = redis.lease("inbox", lease_age, drain);
+        Some((redis.inbox(bounds), lease))
+    }
+
+    /// Notes how many connections a user has here, for other nodes.
+    pub fn note_connections(&self, user: &str, count: u32) {
+        if let Some(redis) = &self.0.redis {
+            redis.note_connections(user, count as usize);
+        }
+    }
+
+    /// Whether a user may have so many connections here, with those on other nodes. Nobody knows
+    /// of those while the store is away: then they do not count.
+    pub async fn may_connect(&self, user: &str, (here, max): (u32, u32)) -> bool {
+        let Some(redis) = &self.0.redis else {
+            return true;
+        };
+        let told = redis.may_connect(user, here as usize, max as usize).await;
+        told.unwrap_or(true)
+    }
+
     /// Whether other nodes, and whoever else uses Redis, work on the same topics.
     pub fn is_shared(&self) -> bool {
         self.0.redis.is_some()
@@ -215,6 +246,11 @@ impl Store {
         }
     }
 
+    /// How long it may be away before clients are told.
+    pub fn outage_told_after(&self) -> Duration {
+        self.0.config.redis.outage_told_after
+    }
+
     /// Redis, if that is underneath: then the logs of this node are copies of what it watches.
     pub(crate) fn redis(&self) -> Option<&Redis> {
         self.0.redis.as_ref()
@@ -231,6 +267,18 @@ impl Store {
     /// The counters of the store.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// Brings what is measured, rather than counted, up to date.
+    pub fn measure(&self) {
+        let queue = self.sqlite().map_or(0, Sqlite::waiting);
+        let metrics = &self.0.metrics;
+        metrics.queue.set(i64::try_from(queue).unwrap_or(i64::MAX));
+        metrics
+            .bytes
+            .set(i64::try_from(self.bytes()).unwrap_or(i64::MAX));
+        let is_writable = matches!(self.condition(), Condition::Writable);
+        metrics.is_writable.set(i64::from(is_writable));
     }
 
     /// Records by which somebody is known again after the process was killed.

@@ -19,7 +19,7 @@ pub use self::class::{Class, Classes};
 pub use self::cursor::{Cursor, CursorError, Epoch, Seq};
 pub(crate) use self::draft::Place;
 pub use self::draft::{Draft, DraftError};
-pub use self::event::{Event, EventName, EventNameError, iso8601};
+pub use self::event::{Arrival, Event, EventName, EventNameError, iso8601};
 pub use self::fold::{Bounds, Clarification, ClarificationStatus, Fold, Status};
 pub use self::job::{CancelRequest, Job, JobRecord, LEASE_MAX, LEASE_MIN};
 pub use self::lifecycle::{Forbidden, JobStatus, JobStatusError, Stage, Step};

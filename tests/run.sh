@@ -2,7 +2,7 @@
 # Installs what is missing and runs every test there is; the last line is `N passed, N failed[, N skipped]`.
 #
 #   ./tests/run.sh                 everything
-#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client docs browser interop emitters
+#   ./tests/run.sh js python       only these suites: rust otlp conformance js python typescript python_client docs browser interop emitters gate
 #
 # Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer (3.11 for the Python package and docs). Debian packages
 # that lack are installed when this runs as root (or sudo asks for no password); otherwise it says what to install and
@@ -138,6 +138,8 @@ build() {
 suite_rust() {
   local code=0
   if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; then debian redis-server redis-tools || say "   what needs Redis will fail"; fi
+  if ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then debian faketime || say "   what moves clocks will fail"; fi
+  if ! command -v openssl >/dev/null; then debian openssl || say "   what needs certificates will fail"; fi
   if cargo nextest --version >/dev/null 2>&1; then
     logged rust 1500 cargo nextest run --locked --no-fail-fast || code=$?
     grep -E '^ +Summary ' "$logs/rust.log" | tail -n 1 >"$logs/rust.summary" || true
@@ -159,6 +161,13 @@ cargo_test_tally() {
   tallied "$1" "$2" "$(count '[0-9]+ passed' "$logs/$1.summary")" "$(count '[0-9]+ failed' "$logs/$1.summary")" "$(count '[0-9]+ ignored' "$logs/$1.summary")"
 }
 
+# the same library with what only some builds have
+suite_otlp() {
+  local code=0
+  logged otlp 1500 cargo test --locked --features otlp --test integration -- otlp:: manual_pages || code=$?
+  cargo_test_tally otlp "$code"
+}
+
 suite_conformance() {
   if ! node_is_good; then skip conformance "Node 20 or newer is not there"; return; fi
   npm_packages "$root/tests/clients/js" || { record conformance 0 1 0; return; }
@@ -167,6 +176,9 @@ suite_conformance() {
 
 suite_js() {
   if ! node_is_good; then skip js "Node 20 or newer is not there"; return; fi
+  if ! command -v redis-server >/dev/null || ! command -v haproxy >/dev/null || ! command -v nginx >/dev/null; then
+    debian redis-server redis-tools haproxy nginx || say "   what needs Redis, HAProxy or nginx will fail"
+  fi
   npm_packages "$root/tests/clients/js" || { record js 0 1 0; return; }
   node_tests js 900 tests/clients/js/test/*.test.js
 }
@@ -256,6 +268,7 @@ suite_docs() {
     return
   fi
   if ! command -v curl >/dev/null && ! debian curl; then skip docs "curl is not there"; return; fi
+  if ! command -v redis-server >/dev/null && ! debian redis-server redis-tools; then skip docs "redis-server is not there"; return; fi
   npm_packages "$root/tests/clients/js" || { record docs 0 1 0; return; }
   python_packages venv-docs "$root/tests/docs/requirements.txt" || { record docs 0 1 0; return; }
   node_tests docs 300 tests/docs/*.test.mjs
@@ -284,6 +297,14 @@ suite_browser() {
   npm_packages "$root/tests/browser" || { record browser 0 1 0; return; }
   example || { record browser 0 1 0; return; }
   node_tests browser 600 tests/browser/*.test.*js
+}
+
+# the work from append to write, counted in instructions
+suite_gate() {
+  if ! node_is_good; then skip gate "Node 20 or newer is not there"; return; fi
+  if ! command -v valgrind >/dev/null && ! debian valgrind; then skip gate "valgrind is not there"; return; fi
+  npm_packages "$root/tests/clients/js" || { record gate 0 1 0; return; }
+  node_tests gate 360 tests/gate/*.test.mjs
 }
 
 # the kit of stock clients that may lie beside the checkout
@@ -354,10 +375,10 @@ suite_emitters() {
 }
 
 suites=("$@")
-if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client docs browser interop emitters); fi
+if [ $# -eq 0 ]; then suites=(rust otlp conformance js python typescript python_client docs browser interop emitters gate); fi
 for suite in "${suites[@]}"; do
   if ! declare -F "suite_$suite" >/dev/null; then
-    say "there is no suite \`$suite\`: rust conformance js python typescript python_client docs browser interop emitters"
+    say "there is no suite \`$suite\`: rust otlp conformance js python typescript python_client docs browser interop emitters gate"
     exit 2
   fi
 done

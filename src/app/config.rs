@@ -6,6 +6,7 @@
 //! Defaults live in the embedded file alone: a part that joins is one line in [`Config`] and one
 //! section in that file.
 
+mod difference;
 mod environment;
 mod flatten;
 mod log;
@@ -13,10 +14,12 @@ mod print;
 mod problem;
 mod resolve;
 mod sources;
+mod trace;
 
 pub use self::log::{Format, Log};
 pub use self::problem::{Origin, Problem, Problems};
 pub use self::sources::Sources;
+pub use self::trace::Trace;
 
 use std::collections::BTreeMap;
 
@@ -37,6 +40,8 @@ const LISTEN: [&str; 2] = ["wire", "listen"];
 pub struct Config {
     /// What is logged, and how.
     pub log: Log,
+    /// Where traces go.
+    pub trace: Trace,
     /// Who may enter.
     pub auth: crate::auth::Config,
     /// How much somebody may take.
@@ -45,6 +50,8 @@ pub struct Config {
     pub wire: crate::wire::Config,
     /// Logs and receipts.
     pub store: crate::store::Config,
+    /// The other nodes.
+    pub cluster: crate::cluster::Config,
     /// Topics, fan-out and questions.
     pub hub: crate::hub::Config,
     /// Producers that live in the process.
@@ -65,6 +72,8 @@ pub struct Producers {
     pub scan: crate::producer::scan::Config,
     /// Other people's emitters.
     pub bridges: crate::producer::bridges::Bridges,
+    /// The stream to which workers add entries.
+    pub inbox: crate::producer::inbox::Inbox,
     /// The machine, and the news of all jobs and documents.
     pub monitor: crate::producer::monitor::Config,
     /// Workers that are told by webhook.
@@ -120,6 +129,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
 }
 
 impl Config {
+    /// The keys of what is otherwise in another configuration.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        difference::keys(self, other)
+    }
+
     /// What each value alone does not show to be wrong.
     fn contradictions(&self, origins: &BTreeMap<Vec<String>, Origin>) -> Vec<Problem> {
         let mut found = Vec::new();
@@ -165,6 +179,12 @@ impl Config {
             let what = "webhooks are signed: set a secret of 24 bytes or more, better by a file \
                         whose name is in TIDINGS__PRODUCER__WEBHOOK__SECRET_FILE";
             add(&["producer", "webhook", "secret"], what.to_owned());
+        }
+        if let Some((key, what)) = self.trace.problem() {
+            add(&["trace", key], what.to_owned());
+        }
+        if let Some((key, what)) = self.cluster.problem() {
+            add(&["cluster", key], what);
         }
         if let Err(what) = self.log.directives() {
             add(&["log", "filter"], what);

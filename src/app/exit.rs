@@ -8,6 +8,7 @@
 //! | 3 | the gateway cannot be reached |
 //! | 130, 143 | ended at once by a (second) SIGINT or SIGTERM |
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -69,8 +70,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let command = cli.command.unwrap_or(Command::Serve(cli.settings));
     match command {
         Command::Serve(settings) => {
-            let loaded = load(&settings.sources())?;
-            run_async(&loaded, serve::run(&loaded.config))
+            let sources = settings.sources();
+            let loaded = load(&sources)?;
+            let filter = telemetry::start(&loaded.config.log)?;
+            block_on(serve::run(loaded.config, (sources, filter)))
         }
         Command::Demo(args) => {
             let mut loaded = load(&args.settings.sources())?;
@@ -110,8 +113,21 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
             );
             Ok(0)
         }
+        Command::Man { dir } => manual(dir),
         Command::Version { json } => say(&version(json)),
     }
+}
+
+/// Prints the manual page, or writes all of them.
+fn manual(dir: Option<PathBuf>) -> anyhow::Result<u8> {
+    let Some(dir) = dir else {
+        clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+        return Ok(0);
+    };
+    let why = || format!("cannot write manual pages into `{}`", dir.display());
+    std::fs::create_dir_all(&dir).with_context(why)?;
+    clap_mangen::generate_to(Cli::command(), &dir).with_context(why)?;
+    Ok(0)
 }
 
 fn load(sources: &Sources) -> anyhow::Result<Loaded> {

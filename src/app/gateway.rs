@@ -13,25 +13,27 @@ use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
-use crate::app::keys;
+use crate::app::{keys, outage};
 use crate::auth::{self, Auth, Origins};
+use crate::cluster::{self, Nodes};
 use crate::connection::Door;
 use crate::drain::Drain;
+use crate::face::http::Http;
 use crate::face::library::Watchers;
 use crate::face::socketio::SocketIo;
 use crate::face::socketio::shim::Wire;
 use crate::face::ws::{Apps, Crowd, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
-use crate::limit::{self, Limits};
-use crate::producer::bridges;
+use crate::limit::{self, Limit, Limits};
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
 use crate::producer::webhook::{self, Webhooks};
+use crate::producer::{bridges, inbox};
 use crate::store::Store;
 use crate::store::documents::Documents;
-use crate::wire::{self, Deadline, Outboxes};
+use crate::wire::{self, Bound, Deadline, Gate, Outboxes, Place};
 use crate::{connection, hub, upstream};
 
 /// A gateway that listens.
@@ -43,6 +45,7 @@ pub struct Gateway {
     http: http::Metrics,
     connections: connection::Metrics,
     store_promise: String,
+    limits: Limits,
 }
 
 impl Gateway {
@@ -56,6 +59,8 @@ impl Gateway {
         let addr = listener.local_addr()?;
 
         let drain = Drain::new();
+        #[cfg(feature = "otlp")]
+        crate::app::telemetry::otlp::start(&config.trace, &drain)?;
         let mut registry = Registry::default();
         let store = Store::open(config.store.clone())?;
         let store_promise = store.promise().to_owned();
@@ -72,7 +77,13 @@ impl Gateway {
             drain: drain.clone(),
         };
         let face = config.face.socketio.clone();
-        let socketio = SocketIo::new(face, door.clone(), floor, &connections);
+        let nodes = Nodes::join(
+            config.cluster.clone(),
+            (addr, Arc::clone(&wire_config)),
+            (hub.store(), &drain),
+            cluster::Metrics::register(&mut registry),
+        );
+        let socketio = SocketIo::new(face, door.clone(), nodes, floor, &connections);
         bridge(config, (&hub, &drain), &socketio, &mut registry);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
@@ -81,34 +92,45 @@ impl Gateway {
         let webhook = config.producer.webhook.clone();
         let webhooks = Webhooks::start(webhook, &hub, &drain, webhooks)?;
         let metrics = (connections.clone(), http_metrics.clone());
-        let parts = ((library, webhooks), &door, &drain);
-        let router = router(config, parts, metrics, Arc::new(registry));
+        let parts = ((library, webhooks), &door, (&drain, &socketio));
+        let http = pages(config, parts, metrics, Arc::new(registry));
 
-        let faces = Arc::new((door, socketio.clone(), router));
+        let limits = door.limits().clone();
+        let gate = gate(&limits);
+        let faces = Arc::new((door, socketio.clone(), http));
+        // Answers a request; that a page of another origin may ask is not thought of yet.
         let service = service_fn(
             move |mut request: axum::http::Request<Deadline<Incoming>>| {
                 let faces = Arc::clone(&faces);
                 async move {
-                    let (door, socketio, router) = &*faces;
-                    // Whatever comes after this sees no credential.
-                    door.visitor(&mut request);
+                    let (door, socketio, http) = &*faces;
                     if SocketIo::owns(request.uri().path()) {
                         return Ok::<_, Infallible>(socketio.respond(request).await);
                     }
-                    router
-                        .clone()
-                        .oneshot(request.map(axum::body::Body::new))
-                        .await
+                    // Whatever comes after this sees no credential.
+                    door.visitor(&mut request);
+                    Ok(http.respond(request.map(axum::body::Body::new)).await)
                 }
             },
         );
-        let service = cors.layer(service);
+        let ways = Arc::new((cors.layer(service.clone()), service));
+        let service = service_fn(move |request| {
+            let ways = Arc::clone(&ways);
+            async move {
+                let (crossing, plain) = &*ways;
+                if http::concerns(&request) {
+                    crossing.clone().oneshot(request).await
+                } else {
+                    plain.clone().oneshot(request).await
+                }
+            }
+        });
         let until = drain.clone();
         drain.spawn(wire::serve(
             listener,
             wire_config,
             service,
-            (until, listener_metrics),
+            (until, listener_metrics, gate),
         ));
         Ok(Self {
             addr,
@@ -118,6 +140,7 @@ impl Gateway {
             http: http_metrics,
             connections,
             store_promise,
+            limits,
         })
     }
 
@@ -129,6 +152,11 @@ impl Gateway {
     /// The Socket.IO face.
     pub const fn socketio(&self) -> &SocketIo {
         &self.socketio
+    }
+
+    /// How much somebody may take.
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What the store promises, in a few words.
@@ -166,13 +194,17 @@ impl Gateway {
     }
 }
 
-/// The paths of all faces but Socket.IO.
-fn router(
+/// All faces but Socket.IO.
+fn pages(
     config: &Config,
-    ((librarian, webhooks), door, drain): ((Librarian, Webhooks), &Door, &Drain),
+    ((librarian, webhooks), door, (drain, socketio)): (
+        (Librarian, Webhooks),
+        &Door,
+        (&Drain, &SocketIo),
+    ),
     (connections, metrics): (connection::Metrics, http::Metrics),
     registry: Arc<Registry>,
-) -> axum::Router {
+) -> Http {
     let (face, hub) = (&config.face.http, door.hub());
     let library = (librarian, Watchers::default());
     let libraries = http::library::Libraries::new(
@@ -182,14 +214,20 @@ fn router(
         drain.clone(),
         metrics.clone(),
     );
-    let face = (face.clone(), webhooks);
-    let http = http::State::new(face, door.clone(), drain.clone(), metrics, registry);
+    let parts = (drain.clone(), socketio.sockets().clone());
+    let state = http::State::new(
+        (face.clone(), webhooks),
+        door.clone(),
+        parts,
+        metrics,
+        registry,
+    );
     let apps = apps(config, library, hub, drain);
     let ws = sockets(config, (door, apps), drain, connections);
     let beside = dashboard::routes()
         .merge(ws.routes())
         .merge(http::library::routes(libraries));
-    http::routes(http, beside)
+    Http::new(state, beside)
 }
 
 /// The library over its store, or over the service that the config names.
@@ -226,13 +264,33 @@ async fn door(
 ) -> anyhow::Result<Door> {
     let auth = Auth::open(config.auth.clone(), auth::Metrics::register(registry))?;
     let limits = Limits::new(config.limit.clone(), limit::Metrics::register(registry))?;
+    let store = hub.store().clone();
+    limits.on_user_change(move |user, count| store.note_connections(user, count));
     let origins = Origins::new(&config.face.http.cors_origins)?;
     let door = Door::new(auth, limits, origins, hub.clone());
     keys::keep(config, door.auth(), drain).await?;
     if door.auth().needs_credential() || door.auth().keys().is_some() {
-        door.follow_revocations(drain)?;
+        door.follow_revocations(drain).await?;
     }
     Ok(door)
+}
+
+/// What the limits say of connections before anything is read of them.
+fn gate(limits: &Limits) -> Gate {
+    let (admits, counter) = (limits.clone(), limits.counter());
+    let admit = move |address| match admits.accept(address) {
+        Ok(held) => Ok(Box::new(held) as Place),
+        Err(reached) => Err(reached.to_string()),
+    };
+    Gate::new(admit, move |bound| {
+        counter.reached(match bound {
+            Bound::Connections => Limit::Connections,
+            Bound::FirstByte => Limit::FirstByte,
+            Bound::Header => Limit::Header,
+            Bound::HeaderBytes => Limit::HeaderBytes,
+            Bound::WriteStall => Limit::WriteStall,
+        });
+    })
 }
 
 /// The plain WebSocket face.
@@ -246,7 +304,7 @@ fn sockets(
     Ws::new(face, door.clone(), apps, drain.clone(), connections)
 }
 
-/// Lets other people's emitters in.
+/// Lets other people's emitters in, and empties the inbox of workers.
 fn bridge(
     config: &Config,
     (hub, drain): (&Hub, &Drain),
@@ -255,15 +313,18 @@ fn bridge(
 ) {
     /// Most actions that wait for the sockets of this node.
     const ACTIONS_MAX: usize = 1024;
+    let metrics = inbox::Metrics::register(registry);
+    inbox::start(&config.producer.inbox, (hub, drain), &metrics);
     let metrics = bridges::Metrics::register(registry);
     let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
     bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);
-    let (socketio, until) = (socketio.clone(), drain.clone());
+    outage::tell(socketio, hub, drain);
+    let (sockets, until) = (socketio.sockets().clone(), drain.clone());
     drain.spawn(async move {
         loop {
             tokio::select! {
                 action = actions.recv() => match action {
-                    Some(action) => socketio.act(action).await,
+                    Some(action) => sockets.act(action).await,
                     None => return,
                 },
                 () = until.doors_closed() => return,

@@ -4,21 +4,34 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::app::client::reachable;
-use crate::app::config::Config;
+use crate::app::config::{Config, Sources};
 use crate::app::exit::{FAILED, INTERRUPTED, TERMINATED};
 use crate::app::gateway::Gateway;
+use crate::app::reload::Reload;
 use crate::app::screen::say;
+use crate::app::telemetry::Filter;
 
-/// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once.
-pub(super) async fn run(config: &Config) -> anyhow::Result<u8> {
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends it at once. At SIGHUP the
+/// configuration is read again from its sources.
+pub(super) async fn run(
+    config: Config,
+    (sources, filter): (Sources, Filter),
+) -> anyhow::Result<u8> {
     let mut signals = Signals::new()?;
-    let gateway = Gateway::start(config).await?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let gateway = Gateway::start(&config).await?;
+    let mut reload = Reload::new(config, sources, (filter, gateway.limits().clone()));
     let url = reachable(gateway.local_addr());
     say(&format!(
         "tidings listening on {url} (store: {})",
         gateway.store_promise()
     ))?;
-    signals.next().await;
+    loop {
+        tokio::select! {
+            _ = signals.next() => break,
+            _ = hangup.recv() => reload.run(),
+        }
+    }
     info!("draining; a second signal ends at once");
     drain(gateway, &mut signals).await
 }

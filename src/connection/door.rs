@@ -9,8 +9,10 @@ use http::{HeaderMap, HeaderName, Request};
 use crate::auth::{
     self, Action, Asker, Auth, Credentials, Origins, Principal, Refusal, Role, Subject,
 };
+use crate::connection::Roster;
 use crate::hub::Hub;
-use crate::limit::Limits;
+use crate::limit::{Limits, Places, Reached};
+use crate::store;
 use crate::topic::TopicName;
 use crate::wire::Peer;
 
@@ -39,16 +41,19 @@ struct Shared {
     limits: Limits,
     origins: Origins,
     hub: Hub,
+    roster: Roster,
 }
 
 impl Door {
     /// The door before a hub.
     pub fn new(auth: Auth, limits: Limits, origins: Origins, hub: Hub) -> Self {
+        let roster = Roster::new(limits.ended_max());
         Self(Arc::new(Shared {
             auth,
             limits,
             origins,
             hub,
+            roster,
         }))
     }
 
@@ -62,6 +67,11 @@ impl Door {
         &self.0.limits
     }
 
+    /// Who is connected.
+    pub fn roster(&self) -> &Roster {
+        &self.0.roster
+    }
+
     /// The hub behind it.
     pub fn hub(&self) -> &Hub {
         &self.0.hub
@@ -73,17 +83,27 @@ impl Door {
         if let Some(known) = request.extensions().get::<Visitor>() {
             return known.clone();
         }
+        let address = self.address(request);
+        self.vouch(request, address)
+    }
+
+    /// Who sent a request, and where they are according to a node that took it first.
+    pub fn vouch<B>(&self, request: &mut Request<B>, address: IpAddr) -> Visitor {
         let credentials = Credentials::take(request);
-        // What came by no socket came from this process.
-        let peer = request.extensions().get::<Peer>();
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
-        let address = self.0.limits.address_of(peer, forwarded(request.headers()));
         let visitor = Visitor {
             credentials,
             address,
         };
         request.extensions_mut().insert(visitor.clone());
         visitor
+    }
+
+    /// Where the client that sent a request is.
+    pub fn address<B>(&self, request: &Request<B>) -> IpAddr {
+        // What came by no socket came from this process.
+        let peer = request.extensions().get::<Peer>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
+        self.0.limits.address_of(peer, forwarded(request.headers()))
     }
 
     /// Whether the page that a request comes from may use the gateway. Counted if not.
@@ -114,11 +134,47 @@ impl Door {
         self.0.auth.admit(credentials).await
     }
 
+    /// The places of a connection of somebody, at an address unless that has been counted already.
+    ///
+    /// # Errors
+    /// When the user, on all nodes, or the address holds as many as it may.
+    pub async fn connect(
+        &self,
+        address: Option<IpAddr>,
+        user: Option<&str>,
+    ) -> Result<Places, Reached> {
+        let limits = &self.0.limits;
+        let places = match address {
+            Some(address) => limits.connect(address, user)?,
+            None => limits.connect_user(user)?,
+        };
+        if let Some(user) = user {
+            let counted = limits.connections_of(user);
+            if !self.0.hub.store().may_connect(user, counted).await {
+                return Err(limits.user_is_full());
+            }
+        }
+        Ok(places)
+    }
+
     /// Whether a principal may do something to a topic: the one question that every face asks.
-    pub fn may(&self, principal: &Principal, action: Action, topic: &TopicName) -> bool {
-        let known = self.0.hub.topic(topic).filter(|_| owner_matters(principal));
-        let owner = known.and_then(|topic| topic.owner());
-        auth::may(principal, action, topic, owner.as_deref())
+    ///
+    /// # Errors
+    /// When it depends on whose the topic is, and the store that knows it is away.
+    pub async fn may(
+        &self,
+        principal: &Principal,
+        action: Action,
+        topic: &TopicName,
+    ) -> Result<bool, store::Error> {
+        if auth::may(principal, action, topic, None) {
+            return Ok(true);
+        }
+        if !owner_matters(principal) {
+            return Ok(false);
+        }
+        let owner = self.0.hub.owner(topic).await?;
+        Ok(auth::may(principal, action, topic, owner.as_deref()))
     }
 
     /// The same question about a topic whose owner is at hand.

@@ -107,6 +107,7 @@ mod tests {
             attempt: std::num::NonZeroU32::new(2),
             owner: None,
             payload: Payload::Binary("hi".into()),
+            arrival: crate::topic::Arrival::default(),
         };
         let mut out = Vec::new();
         list(&mut out, [&event, &event]);

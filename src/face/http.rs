@@ -1,14 +1,15 @@
 //! The HTTP face: publishing, reading and streaming of topics, the session application's REST,
 //! and what operators ask.
 //!
-//! The app mounts [`routes`] behind its own accept loop, with [`cors`] outermost. A handler takes
+//! The app puts [`Http`] behind its own accept loop, with [`cors`] outermost. A handler takes
 //! a request apart, calls the hub and writes the answer down; it keeps no events and fans nothing
-//! out. Every refusal goes through `refusal` and leaves by `exchange`, the outermost layer here.
+//! out. Every refusal goes through `refusal` and leaves by `exchange`.
 
 pub(crate) mod admission;
 mod answer;
 mod cloud_event;
 mod config;
+mod connections;
 mod cors;
 mod docs;
 mod entry;
@@ -19,32 +20,40 @@ mod jobs;
 pub mod library;
 mod metrics;
 mod negotiate;
+mod nodes;
 mod operations;
 mod publish;
 mod refusal;
 pub(crate) mod refused;
 mod revocations;
+mod sockets;
 mod stream;
 mod topics;
+mod whoami;
 mod wizard;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
+use futures_util::FutureExt as _;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::ServiceExt as _;
 
 pub use self::config::Config;
-pub use self::cors::{OriginError, cors};
+pub use self::cors::{OriginError, concerns, cors};
 pub use self::metrics::Metrics;
 
+use self::exchange::Exchange;
 use self::refusal::{Code, Refusal};
 use crate::connection::Door;
 use crate::drain::Drain;
+use crate::face::socketio::Sockets;
 use crate::hub::{Hub, Topic};
 use crate::producer::webhook::Webhooks;
 use crate::topic::TopicName;
@@ -58,6 +67,7 @@ struct Shared {
     webhooks: Webhooks,
     door: Door,
     drain: Drain,
+    sockets: Sockets,
     metrics: Metrics,
     registry: Arc<Registry>,
     started: Instant,
@@ -68,7 +78,7 @@ impl State {
     pub fn new(
         (config, webhooks): (Config, Webhooks),
         door: Door,
-        drain: Drain,
+        (drain, sockets): (Drain, Sockets),
         metrics: Metrics,
         registry: Arc<Registry>,
     ) -> Self {
@@ -78,6 +88,7 @@ impl State {
             webhooks,
             door,
             drain,
+            sockets,
             metrics,
             registry,
             started,
@@ -102,6 +113,10 @@ impl State {
 
     fn drain(&self) -> &Drain {
         &self.0.drain
+    }
+
+    fn sockets(&self) -> &Sockets {
+        &self.0.sockets
     }
 
     fn metrics(&self) -> &Metrics {
@@ -177,7 +192,15 @@ fn table() -> Vec<(&'static str, MethodRouter<State>)> {
             get(wizard::clarifications),
         ),
         ("/api/wizard/clarifications/respond", post(wizard::respond)),
+        ("/v1/whoami", get(whoami::tell)),
+        ("/v1/admin/connections", get(connections::list)),
+        ("/v1/admin/nodes", get(nodes::list)),
         ("/v1/admin/revocations", post(revocations::create)),
+        ("/v1/sockets", get(sockets::list)),
+        ("/v1/sockets/join", post(sockets::join)),
+        ("/v1/sockets/leave", post(sockets::leave)),
+        ("/v1/sockets/disconnect", post(sockets::disconnect)),
+        ("/v1/emit", post(sockets::emit)),
         ("/healthz", get(operations::alive)),
         ("/readyz", get(operations::ready)),
         ("/health", get(operations::health)),
@@ -201,20 +224,59 @@ pub fn paths() -> Vec<&'static str> {
     own.chain(libraries).collect()
 }
 
-/// The paths of the face, and what is merged beside them. The layers here hold for all: who asks,
-/// request ids, problems for 404 and 405, counters. So `beside` must not set a fallback of its own.
-pub fn routes(state: State, beside: Router) -> Router {
-    let router = table()
-        .into_iter()
-        .fold(docs::files(), |router, (path, methods)| {
-            router.route(path, methods)
-        });
-    router
-        .with_state(state.clone())
-        .merge(beside)
-        .method_not_allowed_fallback(exchange::unknown_method)
-        .fallback(exchange::unknown_path)
-        .layer(from_fn_with_state(state.clone(), admission::run))
-        .layer(CatchPanicLayer::custom(exchange::panicked))
-        .layer(from_fn_with_state(state, exchange::run))
+/// The face, and what stands beside it. Cheap to clone.
+#[derive(Clone)]
+pub struct Http {
+    state: State,
+    router: Router,
+}
+
+impl Http {
+    /// The paths of the face, and what is merged beside them. What is done here holds for all:
+    /// who asks, request ids, problems for 404 and 405, counters. So `beside` must not set a
+    /// fallback of its own.
+    pub fn new(state: State, beside: Router) -> Self {
+        let router = table()
+            .into_iter()
+            .fold(docs::files(), |router, (path, methods)| {
+                router.route(path, methods)
+            })
+            .with_state(state.clone())
+            .merge(nodes::routes(state.clone()))
+            .merge(beside)
+            .method_not_allowed_fallback(exchange::unknown_method)
+            .fallback(exchange::unknown_path);
+        Self { state, router }
+    }
+
+    /// Answers a request.
+    pub async fn respond(&self, request: Request) -> Response {
+        let exchange = Exchange::begin(&request);
+        let answer = exchange.origin().scope(self.answer(request, &exchange));
+        let response = AssertUnwindSafe(answer)
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| exchange::panicked());
+        exchange.end(&self.state, response)
+    }
+
+    async fn answer(&self, mut request: Request, exchange: &Exchange) -> Response {
+        let caller = match admission::admit(&self.state, &mut request).await {
+            Ok(caller) => caller,
+            Err(refusal) => return admission::refused(refusal),
+        };
+        // What comes most often does without the table.
+        if let (Some(caller), Some(posted)) = (&caller, publish::Target::of(&request)) {
+            let id = exchange.id();
+            let answer = publish::run(&self.state, posted, (caller, id), request).await;
+            return answer.into_response();
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(exchange.id().clone());
+        if let Some(caller) = caller {
+            extensions.insert(caller);
+        }
+        let Ok(response) = self.router.clone().oneshot(request).await;
+        response
+    }
 }

@@ -7,6 +7,7 @@
 
 mod argument;
 mod client_files;
+mod commanding;
 mod config;
 mod delivery;
 mod encode;
@@ -16,6 +17,7 @@ mod leaving;
 mod link;
 mod messages;
 mod namespaces;
+mod nodes;
 mod operations;
 mod pacing;
 mod packets;
@@ -23,15 +25,19 @@ mod polling;
 mod probe;
 mod producers;
 mod recovery;
+mod relaying;
 mod request;
 mod requests;
 mod sessions;
 pub mod shim;
+mod sockets;
+mod standing;
 mod subscribing;
 mod ticket;
 mod workers;
 
 pub use self::config::{Config, OnJoin};
+pub use self::sockets::{Deed, Everywhere, Line, Operation, Sockets, Wish};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,18 +45,22 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use engineioxide::service::NotFoundService;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use socketioxide::service::SocketIoService;
 use socketioxide::{ParserConfig, SocketIoBuilder};
+use tokio::time::Instant;
 
 use self::client_files::ClientFiles;
 use self::recovery::Recovery;
+use self::relaying::Routed;
 use self::request::{Query, Refusal};
 use self::requests::Desk;
 use self::shim::{Language, Settings, Shim, Wire};
-use self::ticket::{Fit, Ticket};
+use self::ticket::{Fit, Started, Ticket};
 use crate::auth::Principal;
+use crate::cluster::Nodes;
 use crate::connection::{Admission, Door, Metrics, Visitor};
+use crate::limit::Limit;
 use crate::wire::DeadlineError;
 
 /// The path of clients with the usual parser.
@@ -71,11 +81,26 @@ pub struct SocketIo {
     client_files: ClientFiles,
     door: Door,
     binds_address: bool,
+    connect_timeout: Duration,
+    nodes: Nodes,
+    bounds: Bounds,
+    sockets: Sockets,
+}
+
+/// The bounds of what is relayed to other nodes.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Largest body of a post.
+    post_bytes: usize,
+    /// Longest that a poll may wait.
+    poll: Duration,
+    /// Longest that a switch to websocket may take to begin.
+    upgrade: Duration,
 }
 
 impl SocketIo {
     /// The face over a hub.
-    pub fn new(config: Config, door: Door, wire: Wire, metrics: &Metrics) -> Self {
+    pub fn new(config: Config, door: Door, nodes: Nodes, wire: Wire, metrics: &Metrics) -> Self {
         let config = Arc::new(config);
         let recovery = Recovery::new(
             config.recovery.clone(),
@@ -83,7 +108,9 @@ impl SocketIo {
             &wire.drain,
             metrics.clone(),
         );
+        let sockets = Sockets::new(nodes.clone(), &config);
         let desk = Desk {
+            sockets: sockets.clone(),
             hub: door.hub().clone(),
             anyone: Arc::new(Admission::new(door.clone(), door.auth().anyone())),
             door: door.clone(),
@@ -96,12 +123,23 @@ impl SocketIo {
         for io in [&plain_io, &msgpack_io] {
             namespaces::open(io, &desk, metrics);
         }
+        sockets.open([plain_io.clone(), msgpack_io.clone()]);
         let settings = |language| Settings {
             ping_interval: config.ping_interval,
             upgrade_timeout: config.upgrade_timeout,
             payload_bytes_max: config.payload_bytes_max.bytes(),
             posted_packets_max: (config.requests_max / 2).max(1),
+            bounds: shim::Bounds {
+                message_bytes_max: config.message_bytes_max.bytes() as u64,
+                attachments_max: config.attachments_max,
+            },
             language,
+            nodes: nodes.clone(),
+        };
+        let bounds = Bounds {
+            post_bytes: config.payload_bytes_max.bytes(),
+            poll: config.ping_interval + config.ping_timeout,
+            upgrade: config.upgrade_timeout,
         };
         Self {
             plain: Shim::new(plain, settings(Language::SocketIo), wire.clone()),
@@ -110,6 +148,10 @@ impl SocketIo {
             client_files: ClientFiles::new(config.client_dir.clone()),
             door,
             binds_address: config.bind_address,
+            connect_timeout: config.connect_timeout,
+            nodes,
+            bounds,
+            sockets,
         }
     }
 
@@ -118,14 +160,18 @@ impl SocketIo {
         [PATH, MSGPACK_PATH]
             .iter()
             .any(|own| path.starts_with(own) || path == own.trim_end_matches('/'))
+            || nodes::owns(path)
     }
 
     /// Answers a request for one of the face's paths.
-    pub async fn respond<B>(&self, mut request: Request<B>) -> Response<Body>
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
     where
-        B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send,
+        B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send + 'static,
     {
         let path = request.uri().path();
+        if nodes::owns(path) {
+            return Box::pin(self.respond_to_node(request)).await;
+        }
         if let Some(file) = path.strip_prefix(PATH).filter(|file| !file.is_empty()) {
             return self
                 .client_files
@@ -137,11 +183,26 @@ impl SocketIo {
         } else {
             &self.plain
         };
+        let mut request = match self.route(request).await {
+            Routed::Here(request) => request,
+            Routed::Answered(response) => return response,
+        };
         let visitor = self.door.visitor(&mut request);
         match self.check(shim, &mut request, &visitor).await {
-            Ok(()) => shim.respond(request).await,
+            Ok(()) => self.counted(shim.respond(request).await),
             Err(refusal) => refusal.response(),
         }
+    }
+
+    /// Counts the limits that the shim tells by a status of their own.
+    fn counted(&self, response: Response<Body>) -> Response<Body> {
+        let limit = match response.status() {
+            StatusCode::REQUEST_TIMEOUT => Limit::Body,
+            StatusCode::PAYLOAD_TOO_LARGE => Limit::SocketIoPoll,
+            _ => return response,
+        };
+        self.door.limits().count(limit);
+        response
     }
 
     /// Whether a request may go to the engine. The first of a session gets a ticket, later ones
@@ -162,7 +223,9 @@ impl SocketIo {
             let places = limits
                 .connect(visitor.address, None)
                 .map_err(Refusal::Limit)?;
-            let ticket = Ticket::of(request, visitor, (unfinished, places));
+            let until = Instant::now() + self.connect_timeout;
+            let started = Started::new(limits.counter(), unfinished, until);
+            let ticket = Ticket::of(request, visitor, (started, places));
             request.extensions_mut().insert(Arc::new(ticket));
             return Ok(());
         };
@@ -190,6 +253,11 @@ impl SocketIo {
         } else {
             Err(Refusal::SessionUnknown)
         }
+    }
+
+    /// The sockets of all nodes.
+    pub const fn sockets(&self) -> &Sockets {
+        &self.sockets
     }
 
     /// How many sockets of this node are in a room; the room of a topic bears the topic's name.

@@ -42,7 +42,7 @@ use self::driver::Conversation;
 use self::follows::Follows;
 use self::socket::{Bounds, Socket};
 use crate::auth::Principal;
-use crate::connection::{self, Admission, CloseReason, ConnectionId, Door};
+use crate::connection::{self, Admission, CloseReason, ConnectionId, Door, Standing};
 use crate::drain::Drain;
 use crate::face::http::admission::Caller;
 use crate::face::http::refused;
@@ -153,14 +153,15 @@ impl Ws {
     pub(crate) fn routes(&self) -> Router {
         TABLE.iter().fold(Router::new(), |router, line| {
             let ws = self.clone();
-            let open =
-                move |path, query, request| async move { ws.open(line, path, query, request) };
+            let open = move |path, query, request| async move {
+                ws.open(line, path, query, request).await
+            };
             router.route(line.path, get(open))
         })
     }
 
     /// Answers the handshake and begins the conversation.
-    fn open(
+    async fn open(
         &self,
         line: &'static Line,
         Path(parts): Path<Vec<String>>,
@@ -171,7 +172,7 @@ impl Ws {
             return refused::draining();
         }
         let token = self.own_token(line, &mut request);
-        let (admission, places) = match self.admit(&mut request) {
+        let (admission, places) = match self.admit(&mut request).await {
             Ok(admitted) => admitted,
             Err(response) => return *response,
         };
@@ -193,6 +194,7 @@ impl Ws {
             principal: admission.principal().name(),
             transport: line.name,
         };
+        let standing = standing(&reader, &mut request, &self.0.door);
         let dialect = (line.begin)(opening);
         let ws = self.clone();
         self.0.drain.spawn(async move {
@@ -208,6 +210,7 @@ impl Ws {
                 connections,
             } = &*ws.0;
             connections.opened(line.name);
+            let attendance = door.roster().enter(line.name, Arc::new(standing));
             let socket = Socket::new(raw, *bounds).await;
             let desk = Desk {
                 hub: door.hub().clone(),
@@ -224,6 +227,7 @@ impl Ws {
                 () = drain.gave_up() => CloseReason::Drain,
             };
             connections.closed(line.name, reason);
+            attendance.end(reason);
             drop(places);
         });
         response.into_response()
@@ -242,7 +246,7 @@ impl Ws {
 
     /// Who is at the door, with a place; or the refusal of the handshake. The HTTP face has asked
     /// already, except where a dialect asks for itself, after the handshake.
-    fn admit(&self, request: &mut Request) -> Result<(Admission, Places), Box<Response>> {
+    async fn admit(&self, request: &mut Request) -> Result<(Admission, Places), Box<Response>> {
         let door = &self.0.door;
         let visitor = door.visitor(request);
         let principal = match request.extensions().get::<Caller>() {
@@ -251,9 +255,23 @@ impl Ws {
         };
         let name = principal.name();
         let places = door
-            .limits()
-            .connect(visitor.address, name.as_deref())
+            .connect(Some(visitor.address), name.as_deref())
+            .await
             .map_err(|reached| Box::new(refused::limit(reached)))?;
         Ok((Admission::new(door.clone(), principal), places))
+    }
+}
+
+/// How a client stands in the roster. Its credential is in no part of the path.
+fn standing(reader: &Reader, request: &mut Request, door: &Door) -> Standing {
+    Standing {
+        connection: reader.connection.clone(),
+        transport: "websocket",
+        principal: reader.principal.clone(),
+        address: Some(door.visitor(request).address),
+        path: request.uri().path().to_owned(),
+        topics: Vec::new(),
+        subscriptions: None,
+        lag: None,
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::hub::clarification::{self, Named};
 use crate::hub::settle::{Keyed, Submitted, Work};
 use crate::hub::{Hub, TooManyTopics, Topic};
+use crate::origin::{self, SpanKind, Step};
 use crate::store::{self, Claim, Fingerprint, Given, Room};
 use crate::topic::{Class, Cursor, Draft, Epoch, Event, Forbidden, Kind, Seq, TopicName, iso8601};
 
@@ -40,6 +41,9 @@ pub enum AppendError {
         /// The bound.
         max: usize,
     },
+    /// The payload is nested too deeply.
+    #[error("the payload is nested deeper than {0} levels (`hub.payload_depth_max`)")]
+    TooDeep(usize),
     /// There are too many topics.
     #[error(transparent)]
     TooManyTopics(#[from] TooManyTopics),
@@ -79,10 +83,33 @@ impl Hub {
         draft: Draft,
         idempotency: Option<Idempotency<'_>>,
     ) -> Result<Receipt, AppendError> {
+        let from = origin::current();
+        let step = from.trace.as_ref().and_then(Step::below);
+        let receipt = self.append_known(draft, idempotency).await?;
+        self.0.metrics.published(from.face);
+        if let Some(step) = step {
+            let facts = vec![
+                ("messaging.destination.name", receipt.topic.to_string()),
+                ("messaging.message.id", receipt.id.to_string()),
+            ];
+            step.end("publish", SpanKind::Producer, facts);
+        }
+        Ok(receipt)
+    }
+
+    async fn append_known(
+        &self,
+        draft: Draft,
+        idempotency: Option<Idempotency<'_>>,
+    ) -> Result<Receipt, AppendError> {
         let bytes = draft.payload_bytes();
         let max = self.0.config.payload_bytes_max.bytes();
         if bytes > max {
             return Err(AppendError::TooBig { bytes, max });
+        }
+        let depth_max = self.0.config.payload_depth_max;
+        if draft.depth > depth_max {
+            return Err(AppendError::TooDeep(depth_max));
         }
         if let Some(redis) = self.0.store.redis() {
             return self.append_to(redis, draft, idempotency).await;

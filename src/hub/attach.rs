@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
+use crate::hub::metrics::Delivered;
+use crate::hub::tally::Counters;
 use crate::hub::topic::State;
-use crate::hub::{Hub, Subscriber, TooManyTopics, Topic};
+use crate::hub::{Hub, Subscriber, Tally, TooManyTopics, Topic};
 use crate::topic::{Cursor, Event, Seq, TopicName};
 
 /// Where a subscriber wants to begin.
@@ -72,6 +74,8 @@ pub struct Seat {
     hub: Hub,
     topic: Arc<Topic>,
     number: usize,
+    counters: Counters,
+    delivered: Delivered,
 }
 
 impl Hub {
@@ -85,13 +89,16 @@ impl Hub {
         from: From,
         subscriber: Arc<dyn Subscriber>,
     ) -> Result<Attached, AttachError> {
+        let delivered = self.0.metrics.delivered(subscriber.face());
         loop {
             let topic = self.topic_or_new(name)?;
             let mut state = topic.lock();
             if state.is_retired {
                 continue;
             }
-            if state.seats.len() >= self.0.config.topic_subscribers_max {
+            if state.seats.len() + state.elsewhere.subscribers
+                >= self.0.config.topic_subscribers_max
+            {
                 self.0.metrics.subscribers_refused.inc();
                 return Err(AttachError::TooManySubscribers);
             }
@@ -110,12 +117,15 @@ impl Hub {
                     hub: self.clone(),
                     topic: Arc::clone(&topic),
                     number,
+                    counters: Counters::default(),
+                    delivered,
                 },
                 head: head.seq,
                 cursor,
                 backlog,
                 gap,
             };
+            self.note_subscribers(name, state.seats.len());
             drop(state);
             self.0.metrics.subscriptions.inc();
             return Ok(attached);
@@ -202,8 +212,29 @@ impl Seat {
 
     /// Counts the events between two of its subscriber that follow each other: those that it was
     /// not sent since a newer state stands for them.
-    pub(crate) fn count_left_out(&self, face: &'static str, events: u64) {
-        self.hub.0.metrics.left_out(face, events);
+    pub(crate) fn count_left_out(&self, events: u64) {
+        self.hub.0.metrics.left_out(self.delivered.face(), events);
+        self.counters.conflated(events);
+    }
+
+    /// The counters of what its subscriber is sent.
+    pub(crate) const fn delivered(&self) -> &Delivered {
+        &self.delivered
+    }
+
+    /// Counts the live events that its subscriber was handed.
+    pub(crate) fn count_delivered(&self, events: u64) {
+        self.counters.delivered(events);
+    }
+
+    /// Counts the events older than itself that its subscriber was handed.
+    pub(crate) fn count_replayed(&self, events: u64) {
+        self.counters.replayed(events);
+    }
+
+    /// What its subscriber was handed, and spared.
+    pub(crate) fn tally(&self) -> Tally {
+        self.counters.tally()
     }
 }
 
@@ -212,6 +243,10 @@ impl Drop for Seat {
         let is_unused = {
             let mut state = self.topic.peek();
             state.seats.leave(self.number);
+            state.departed.add(self.counters.tally());
+            // Under the lock, so that the newest count is noted last.
+            let subscribers = state.seats.len();
+            self.hub.note_subscribers(self.topic.name(), subscribers);
             state.is_unused()
         };
         self.hub.0.metrics.subscriptions.dec();
@@ -276,6 +311,10 @@ mod tests {
     impl Subscriber for Reader {
         fn wake(&self, _: &Arc<Topic>) {
             self.0.lock().unwrap().read();
+        }
+
+        fn face(&self) -> &'static str {
+            "test"
         }
 
         fn describe(&self, _: Seq) -> Description {

@@ -22,6 +22,8 @@ pub struct Config {
     pub ring_bytes_max: ByteSize,
     /// Largest payload.
     pub payload_bytes_max: ByteSize,
+    /// Deepest nesting of arrays and objects in a payload.
+    pub payload_depth_max: usize,
     /// Most (name, key) pairs of a topic whose newest state is kept for late joiners.
     pub snapshot_states_max: usize,
     /// Most facts that a late joiner gets.
@@ -31,7 +33,7 @@ pub struct Config {
     /// Longest that an answer may be waited for in one request.
     #[serde(with = "crate::quantity::duration")]
     pub answer_wait_max: Duration,
-    /// Most subscribers of a topic on this node.
+    /// Most subscribers of a topic, on all nodes.
     pub topic_subscribers_max: usize,
     /// How long a topic is kept after its terminal event.
     #[serde(with = "crate::quantity::duration")]

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::hub::{Hub, Topic};
-use crate::topic::Seq;
+use crate::hub::{Hub, Tally, Topic};
+use crate::origin::{SpanKind, Step};
+use crate::topic::{Arrival, Event, Seq};
 
 /// Subscribers that are woken between two yields.
 const CHUNK: usize = 64;
@@ -22,6 +23,9 @@ const CHUNK: usize = 64;
 pub trait Subscriber: Send + Sync {
     /// The topic has news.
     fn wake(&self, topic: &Arc<Topic>);
+
+    /// What its client speaks, for metrics.
+    fn face(&self) -> &'static str;
 
     /// Who this is, for the presence list. `head` is the topic's newest event.
     fn describe(&self, head: Seq) -> Description;
@@ -38,6 +42,25 @@ pub struct Description {
     pub transport: &'static str,
     /// How many events the subscriber is behind.
     pub lag: u64,
+    /// What it was handed, and what it was spared.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// Records that an event of a trace has been handed to all subscribers that had room.
+fn told(event: &Event, topic: &Topic) {
+    let Arrival { at, trace } = &event.arrival;
+    let (Some(above), Some(at)) = (trace, at) else {
+        return;
+    };
+    if let Some(step) = Step::of(above.child(), Some(above.span), *at) {
+        let facts = vec![
+            ("messaging.destination.name", topic.name().to_string()),
+            ("messaging.message.id", event.id.to_string()),
+            ("tidings.subscribers", topic.subscribers().to_string()),
+        ];
+        step.end("deliver", SpanKind::Internal, facts);
+    }
 }
 
 impl Hub {
@@ -58,6 +81,7 @@ impl Hub {
     async fn pump(&self, topic: &Arc<Topic>) {
         let mut chunk = Vec::with_capacity(CHUNK);
         loop {
+            let traced = topic.take_traced();
             let head = topic.head();
             let mut next = Some(0);
             while let Some(start) = next {
@@ -68,6 +92,9 @@ impl Hub {
                 if next.is_some() {
                     tokio::task::yield_now().await;
                 }
+            }
+            for event in traced {
+                told(&event, topic);
             }
             if topic.rest_at(&head) {
                 return;

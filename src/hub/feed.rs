@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::hub::tally::Counters;
 use crate::hub::{AttachError, Description, From, Gap, Hub, Lane, Read, Seat, Subscriber, Topic};
 use crate::topic::{Cursor, Entry, Event, Seq, TopicName};
 
@@ -42,6 +43,8 @@ pub struct Feed {
 struct Signal {
     notify: Notify,
     read: AtomicU64,
+    /// What the seat counts as well; a seat cannot be seen from here.
+    counters: Counters,
     connection: String,
     principal: Option<String>,
     transport: &'static str,
@@ -52,12 +55,17 @@ impl Subscriber for Signal {
         self.notify.notify_one();
     }
 
+    fn face(&self) -> &'static str {
+        self.transport
+    }
+
     fn describe(&self, head: Seq) -> Description {
         Description {
             connection: self.connection.clone(),
             principal: self.principal.clone(),
             transport: self.transport,
             lag: head.0.saturating_sub(self.read.load(Ordering::Relaxed)),
+            tally: self.counters.tally(),
         }
     }
 }
@@ -93,6 +101,7 @@ impl Hub {
         let signal = Arc::new(Signal {
             notify: Notify::new(),
             read,
+            counters: Counters::default(),
             connection,
             principal,
             transport,
@@ -121,6 +130,7 @@ impl Feed {
                 return FeedItem::Gap(gap);
             }
             if let Some(event) = self.backlog.pop_front() {
+                self.count(false);
                 return FeedItem::Event {
                     event,
                     is_live: false,
@@ -129,13 +139,15 @@ impl Feed {
             if let Some(entry) = self.page.pop_front() {
                 let event = Arc::clone(&entry.event);
                 let left_out = event.seq.0 - self.cursor.seq.0 - 1;
-                self.seat.count_left_out(self.signal.transport, left_out);
+                self.seat.count_left_out(left_out);
+                self.signal.counters.conflated(left_out);
                 self.cursor = event.cursor();
                 self.signal.read.store(event.seq.0, Ordering::Relaxed);
-                return FeedItem::Event {
-                    is_live: event.seq > self.lane.live_after(),
-                    event,
-                };
+                let is_live = event.seq > self.lane.live_after();
+                let delivered = self.seat.delivered();
+                delivered.count(1, || is_live.then_some(&*event));
+                self.count(is_live);
+                return FeedItem::Event { event, is_live };
             }
             if !self.fill() {
                 self.signal.notify.notified().await;
@@ -164,6 +176,17 @@ impl Feed {
         self.gap = begin.gap;
         self.backlog = begin.backlog.into();
         true
+    }
+
+    /// Counts an event that is handed over.
+    fn count(&self, is_live: bool) {
+        if is_live {
+            self.seat.count_delivered(1);
+            self.signal.counters.delivered(1);
+        } else {
+            self.seat.count_replayed(1);
+            self.signal.counters.replayed(1);
+        }
     }
 
     /// Takes the next page from the topic. Returns whether there was anything.

@@ -11,58 +11,24 @@
 //! Only what somebody on this node watches is followed. For a single look [`Hub::open`] reads a copy
 //! that nobody follows.
 
-use std::collections::BTreeMap;
+mod copy;
+mod reading;
+mod verify;
+
+pub(crate) use self::copy::Following;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hub::topic::State;
+use self::copy::Taken;
 use crate::hub::{Hub, Shared, TooManyTopics, Topic};
-use crate::store::{self, News, Page, Redis, new_epoch};
-use crate::topic::{self, Cursor, Event, Kind, Seq, Status, TopicName};
-
-/// Most news of a topic that are parked while its log is read.
-const PARKED_MAX: usize = 4096;
+use crate::store::{self, Redis, new_epoch};
+use crate::topic::{self, Cursor, Status, TopicName};
 
 /// How long a topic is kept that must not be forgotten.
 const FOR_GOOD: Duration = Duration::from_hours(24 * 365 * 10);
-
-/// How long after a failed read the next one is tried.
-const AGAIN: Duration = Duration::from_millis(100);
-
-/// How a copy stands.
-#[derive(Debug, Default)]
-pub(crate) struct Following {
-    stage: Stage,
-    /// Whether a reader is at work.
-    is_reading: bool,
-    /// Whether something came that the reader has not seen.
-    is_behind: bool,
-    parked: BTreeMap<u64, Arc<Event>>,
-    /// How many wait for something of the topic without a seat.
-    pub(crate) pins: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Stage {
-    /// Nothing was read yet.
-    #[default]
-    Unknown,
-    /// Some pages were read, and more are to come.
-    Partial,
-    /// It is what the log was a moment ago.
-    Known,
-}
-
-/// What a page led to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taken {
-    /// The copy is level with the log.
-    Level,
-    /// There is more to read.
-    More,
-}
 
 /// Keeps a topic followed while something of it is waited for.
 pub(crate) struct Pin {
@@ -73,13 +39,6 @@ pub(crate) struct Pin {
 /// Topics that are followed while this is held; subscribers that attach meanwhile find them known.
 pub struct Prepared {
     _pins: Vec<Pin>,
-}
-
-impl Following {
-    /// Whether readers may see the copy.
-    pub(crate) fn is_known(&self) -> bool {
-        self.stage == Stage::Known
-    }
 }
 
 impl Hub {
@@ -115,6 +74,22 @@ impl Hub {
             return Ok(Some(topic));
         }
         self.load(redis, name).await
+    }
+
+    /// Whose a topic is, whether or not somebody on this node watches it; nothing if it is nobody's
+    /// or does not exist.
+    ///
+    /// # Errors
+    /// While the store is away.
+    pub async fn owner(&self, name: &TopicName) -> Result<Option<Arc<str>>, store::Error> {
+        let watched = self.topic(name);
+        let Some(redis) = self.0.store.redis() else {
+            return Ok(watched.and_then(|topic| topic.owner()));
+        };
+        match watched.filter(|topic| topic.is_known()) {
+            Some(topic) => Ok(topic.owner()),
+            None => Ok(redis.owner(name).await?.map(Into::into)),
+        }
     }
 
     /// A copy of what the log holds now; nobody follows it.
@@ -158,7 +133,8 @@ impl Hub {
             }
             let until = Instant::now() + redis.config().command_timeout;
             for (pin, (_, place)) in pins.iter().zip(wanted) {
-                pin.topic.known_by(until, redis).await;
+                let known = pin.topic.known_by(until, redis);
+                tokio::join!(known, self.count_elsewhere(redis, &pin.topic));
                 if let Some(place) = place.as_ref().filter(|place| pin.topic.is_before(place)) {
                     // Another node has seen more: the log tells how much more there is.
                     self.read_on(&pin.topic);
@@ -185,206 +161,6 @@ impl Hub {
                 hub: self.clone(),
                 topic,
             });
-        }
-    }
-
-    fn hear(&self, news: News) {
-        match news {
-            News::Followed(name) => {
-                if let Some(topic) = self.topic(&name) {
-                    self.read_on(&topic);
-                }
-            }
-            News::Moved(name, to) => {
-                if let Some(topic) = self.topic(&name)
-                    && topic.peek().epoch != to.epoch
-                {
-                    self.read_on(&topic);
-                }
-            }
-            News::Event(event) => self.hear_event(event),
-        }
-    }
-
-    fn hear_event(&self, event: Arc<Event>) {
-        let Some(topic) = self.topic(&event.topic) else {
-            return;
-        };
-        let mut state = topic.peek();
-        let head = state.head();
-        let Some(following) = &mut state.following else {
-            return;
-        };
-        let is_same = head.epoch == event.epoch;
-        if following.is_known() && !following.is_reading && is_same {
-            if event.seq <= head.seq {
-                return;
-            }
-            if event.seq == head.seq.next() {
-                state.copy(&event);
-                drop(state);
-                self.tell(&topic, &event);
-                return;
-            }
-        }
-        following.park(event);
-        drop(state);
-        self.read_on(&topic);
-    }
-
-    /// Sees to it that the copy is read up to what the log holds now.
-    pub(crate) fn read_on(&self, topic: &Arc<Topic>) {
-        let Some(redis) = self.0.store.redis().cloned() else {
-            return;
-        };
-        {
-            let mut state = topic.peek();
-            let Some(following) = &mut state.following else {
-                return;
-            };
-            following.is_behind = true;
-            if std::mem::replace(&mut following.is_reading, true) {
-                return;
-            }
-        }
-        let (hub, topic) = (self.clone(), Arc::clone(topic));
-        self.0
-            .drain
-            .spawn(async move { hub.read_until_level(&redis, &topic).await });
-    }
-
-    async fn read_until_level(&self, redis: &Redis, topic: &Arc<Topic>) {
-        loop {
-            let after = {
-                let mut state = topic.peek();
-                let is_retired = state.is_retired;
-                let after = state.read_after();
-                let Some(following) = &mut state.following else {
-                    return;
-                };
-                if is_retired {
-                    following.is_reading = false;
-                    return;
-                }
-                following.is_behind = false;
-                after
-            };
-            let make = Some(self.age_max(topic.name(), Status::Active));
-            let fresh = new_epoch();
-            let read = redis.read(topic.name(), after.as_ref(), (&fresh, make));
-            let taken = match read.await {
-                Ok(Some(page)) => self.take_in(topic, page),
-                Ok(None) => Taken::More,
-                Err(error) => {
-                    tracing::debug!(topic = %topic.name(), %error, "the log was not read");
-                    tokio::select! {
-                        () = tokio::time::sleep(AGAIN) => {}
-                        () = self.0.drain.doors_closed() => return,
-                    }
-                    Taken::More
-                }
-            };
-            if taken == Taken::Level {
-                return;
-            }
-        }
-    }
-
-    /// Takes a page in and tells of it.
-    fn take_in(&self, topic: &Arc<Topic>, page: Page) -> Taken {
-        let questions: Vec<_> = page
-            .kept
-            .iter()
-            .chain(&page.events)
-            .filter(|event| event.name.as_str() == "clarification")
-            .cloned()
-            .collect();
-        let taken = topic.peek().take_in(page);
-        for question in &questions {
-            self.expire_in_time(topic, question);
-        }
-        if !questions.is_empty() {
-            topic.clarified.notify_waiters();
-        }
-        if topic.name().kind() == Kind::Job {
-            topic.clarified.notify_waiters();
-            self.watch_lease(topic);
-        }
-        topic.moved.notify_waiters();
-        self.fan_out(topic);
-        if topic.has_caps {
-            self.release_in_time(topic);
-        }
-        taken
-    }
-
-    /// Tells of an event that the copy has taken in.
-    fn tell(&self, topic: &Arc<Topic>, event: &Arc<Event>) {
-        if event.name.as_str() == "clarification" {
-            topic.clarified.notify_waiters();
-            self.expire_in_time(topic, event);
-        }
-        if event.topic.kind() == Kind::Job {
-            self.see_to_job(topic, event);
-        }
-        topic.moved.notify_waiters();
-        self.fan_out(topic);
-        if topic.has_caps {
-            self.release_in_time(topic);
-        }
-    }
-
-    fn watch_questions(&self, topic: &Arc<Topic>) {
-        let open: Vec<_> = {
-            let state = topic.peek();
-            let open = state.fold.open_clarifications();
-            let open = open.filter(|question| question.expires_at_ms.is_some());
-            open.map(|question| Arc::clone(&question.asked)).collect()
-        };
-        for asked in open {
-            self.expire_in_time(topic, &asked);
-        }
-    }
-
-    async fn verify_until_drain(self, every: Duration) {
-        let mut tick = tokio::time::interval(every);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => self.verify().await,
-                () = self.0.drain.begun() => return,
-            }
-        }
-    }
-
-    /// Compares the copies with the log, and keeps what is watched from being forgotten.
-    async fn verify(&self) {
-        let Some(redis) = self.0.store.redis() else {
-            return;
-        };
-        for shard in &self.0.shards {
-            let topics: Vec<_> = {
-                let shard = shard.read().expect("no holder of a shard panics");
-                shard.values().cloned().collect()
-            };
-            for topic in topics {
-                let (here, age_max) = {
-                    let state = topic.peek();
-                    (
-                        state.head(),
-                        self.age_max(topic.name(), state.fold.status()),
-                    )
-                };
-                let Ok(there) = redis.touch(topic.name(), age_max).await else {
-                    return;
-                };
-                // What was appended since then is on its way.
-                let is_level = there.is_some_and(|there| {
-                    there.epoch == here.epoch && there.head <= topic.head().seq
-                });
-                if !is_level {
-                    self.read_on(&topic);
-                }
-            }
         }
     }
 
@@ -419,7 +195,8 @@ impl Topic {
             let moved = self.moved.notified();
             tokio::pin!(moved);
             moved.as_mut().enable();
-            if self.is_known() || redis.is_away() {
+            // A node that has just begun waits for its first connection.
+            if self.is_known() || (redis.is_away() && redis.was_here()) {
                 return;
             }
             if tokio::time::timeout_at(until, moved).await.is_err() {
@@ -442,91 +219,6 @@ impl Topic {
                 return;
             }
         }
-    }
-}
-
-impl Following {
-    fn park(&mut self, event: Arc<Event>) {
-        if self.parked.len() < PARKED_MAX {
-            self.parked.insert(event.seq.0, event);
-        } else {
-            self.is_behind = true;
-        }
-    }
-}
-
-impl State {
-    /// Whether readers may see it.
-    pub(crate) fn is_known(&self) -> bool {
-        self.following.as_ref().is_none_or(Following::is_known)
-    }
-
-    /// Where the copy is read on; nothing if from the beginning.
-    fn read_after(&self) -> Option<Cursor> {
-        let following = self.following.as_ref()?;
-        (following.stage != Stage::Unknown).then(|| self.head())
-    }
-
-    /// Makes an event of the log visible to readers.
-    pub(crate) fn copy(&mut self, event: &Arc<Event>) {
-        self.log.copy(event);
-        self.fold.apply(event);
-        self.ring.push(Arc::clone(event));
-        if let Some(held) = &mut self.held {
-            held.take(event, &self.ring);
-        }
-        self.tail = event.seq;
-        self.stage = self.fold.stage();
-        self.heard_at = Instant::now();
-        self.touched_ms = event.timestamp_ms;
-    }
-
-    fn take_in(&mut self, page: Page) -> Taken {
-        let Some(mut following) = self.following.take() else {
-            return Taken::Level;
-        };
-        let taken = self.take_in_with(&mut following, page);
-        if taken == Taken::Level {
-            following.stage = Stage::Known;
-            following.is_reading = false;
-            following.parked.clear();
-        }
-        self.following = Some(following);
-        taken
-    }
-
-    fn take_in_with(&mut self, following: &mut Following, page: Page) -> Taken {
-        let first = page.events.first().map(|event| event.seq);
-        if page.is_whole {
-            following.stage = Stage::Partial;
-            let before = first.map_or(page.head, |first| Seq(first.0 - 1));
-            self.begin_copy(page.epoch, before);
-            let gone = page.kept.iter().filter(|event| event.seq <= before);
-            gone.for_each(|event| self.fold.apply(event));
-            self.fold.own(page.owner);
-        } else if self.epoch != page.epoch
-            || first.is_some_and(|first| first > self.ring.head().next())
-            || (first.is_none() && page.head > self.ring.head())
-        {
-            // What follows has left the log: the copy is read from the beginning.
-            following.stage = Stage::Unknown;
-            return Taken::More;
-        }
-        let parked = std::mem::take(&mut following.parked);
-        for event in page.events.iter().chain(parked.values()) {
-            if event.epoch == self.epoch && event.seq == self.ring.head().next() {
-                self.copy(event);
-            } else if event.epoch != self.epoch || event.seq > self.ring.head() {
-                following.parked.insert(event.seq.0, Arc::clone(event));
-            }
-        }
-        let is_level = self.ring.head() >= page.head
-            && !following.is_behind
-            && following
-                .parked
-                .values()
-                .all(|event| event.epoch != self.epoch);
-        if is_level { Taken::Level } else { Taken::More }
     }
 }
 

@@ -1,12 +1,15 @@
 //! The counters of the hub.
 
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::topic::Class;
+use crate::histogram::{Histogram, is_timed};
+use crate::topic::{Class, Event};
 
 /// The counters of the hub.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +32,53 @@ pub struct Metrics {
     pub(crate) gaps: Counter,
     /// States left out for subscribers that are behind.
     left_out: Family<FaceLabel, Counter>,
+    /// Publishes that were acknowledged.
+    published: Family<FaceLabel, Counter>,
+    /// Events written to subscribers.
+    deliveries: Family<FaceLabel, Counter>,
+    /// How long some of them took.
+    delivery: Family<FaceLabel, Histogram>,
+    /// From a publish on any node to this node's copy.
+    pub(crate) node_lag: Histogram,
+}
+
+/// The counters of what one subscriber is sent. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Delivered {
+    face: &'static str,
+    events: Counter,
+    delay: Histogram,
+}
+
+impl Delivered {
+    /// So many events were written. `oldest` is asked for the oldest live one of them, now and then.
+    pub(crate) fn count<'a>(&self, events: usize, oldest: impl FnOnce() -> Option<&'a Event>) {
+        if events == 0 {
+            return;
+        }
+        self.events.inc_by(events as u64);
+        if is_timed()
+            && let Some(oldest) = oldest()
+        {
+            self.delay.observe(age(oldest));
+        }
+    }
+
+    /// The face.
+    pub(crate) const fn face(&self) -> &'static str {
+        self.face
+    }
+}
+
+/// How long ago an event was numbered; if that was on another node, by the clocks of both.
+pub(crate) fn age(event: &Event) -> Duration {
+    match event.arrival.at {
+        Some(at) => at.elapsed(),
+        None => {
+            let now_ms = jiff::Timestamp::now().as_millisecond();
+            Duration::from_millis(u64::try_from(now_ms - event.timestamp_ms).unwrap_or(0))
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,7 +132,45 @@ impl Metrics {
             "States that subscribers were not sent since a newer one stands for them, by face",
             m.left_out.clone(),
         );
+        m.register_flow(registry);
         m
+    }
+
+    fn register_flow(&self, registry: &mut Registry) {
+        registry.register(
+            "tidings_publishes",
+            "Publishes acknowledged, by the face that they came by",
+            self.published.clone(),
+        );
+        registry.register(
+            "tidings_deliveries",
+            "Events written to subscribers after they had joined, by face",
+            self.deliveries.clone(),
+        );
+        registry.register(
+            "tidings_delivery_seconds",
+            "From a publish to the write to a subscriber, of one delivery in 16, by face",
+            self.delivery.clone(),
+        );
+        registry.register(
+            "tidings_node_lag_seconds",
+            "From a publish on any node to the copy of this node, by the clocks of both",
+            self.node_lag.clone(),
+        );
+    }
+
+    /// The counters of what a subscriber of a face is sent.
+    pub(crate) fn delivered(&self, face: &'static str) -> Delivered {
+        let label = FaceLabel { face };
+        Delivered {
+            face,
+            events: self.deliveries.get_or_create(&label).clone(),
+            delay: self.delivery.get_or_create(&label).clone(),
+        }
+    }
+
+    pub(crate) fn published(&self, face: &'static str) {
+        self.published.get_or_create(&FaceLabel { face }).inc();
     }
 
     pub(crate) fn appended(&self, class: Class) {

@@ -333,7 +333,8 @@ impl Hub {
         let line = |listed: store::Listed| TopicLine {
             subscribers: self
                 .topic(&listed.topic)
-                .map_or(0, |topic| topic.subscribers()),
+                .map_or(0, |topic| topic.subscribers())
+                + listed.elsewhere,
             status: match listed.status.as_deref() {
                 Some("completed") => Status::Completed,
                 Some("failed") => Status::Failed,

@@ -16,10 +16,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::hub::metrics::age;
 use crate::hub::topic::State;
 use crate::hub::{Hub, Topic};
+use crate::origin;
 use crate::store::{self, Append, Fingerprint, Given, Job, ReceiptRow, Reservation, Room, Trim};
-use crate::topic::{Draft, Event, Kind, Place, Step};
+use crate::topic::{Arrival, Draft, Event, Kind, Place, Step};
 
 /// How it ended: the event is visible, or was refused.
 pub(crate) type Settled = Result<Arc<Event>, store::Error>;
@@ -162,7 +164,13 @@ impl Hub {
             id: Uuid::now_v7(),
             timestamp_ms: jiff::Timestamp::now().as_millisecond(),
         };
-        Arc::new(draft.seal(place, class))
+        let mut event = draft.seal(place, class);
+        let traced = origin::current().trace.filter(|trace| trace.is_sampled);
+        event.arrival = Arrival {
+            at: Some(Instant::now()),
+            trace: traced.filter(|_| origin::spans().is_some()).map(Box::new),
+        };
+        Arc::new(event)
     }
 
     /// Called by the writer, in the order in which the events were sent.
@@ -215,6 +223,7 @@ impl Hub {
     /// Tells of an event that has become visible.
     fn announce(&self, topic: &Arc<Topic>, event: &Arc<Event>) {
         self.0.metrics.appended(event.class);
+        self.0.store.metrics().append.observe(age(event));
         if event.name.as_str() == "clarification" {
             topic.clarified.notify_waiters();
             self.expire_in_time(topic, event);
@@ -223,6 +232,7 @@ impl Hub {
         if event.topic.kind() == Kind::Job {
             self.see_to_job(topic, event);
         }
+        topic.trace(event);
         self.fan_out(topic);
         if topic.has_caps {
             self.release_in_time(topic);

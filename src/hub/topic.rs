@@ -11,8 +11,10 @@ use crate::hub::cap::Held;
 use crate::hub::fanout::{Description, Subscriber};
 use crate::hub::follow::Following;
 use crate::hub::lane;
+use crate::hub::presence::Elsewhere;
 use crate::hub::seats::Seats;
-use crate::hub::{Config, TopicLine};
+use crate::hub::{Config, Tally, TopicLine};
+use crate::origin;
 use crate::store::{Log, new_epoch};
 use crate::topic::{
     self, Cursor, Entry, Epoch, Event, Fold, Job, Ring, Seq, Slice, Stage, Status, TopicName,
@@ -21,6 +23,9 @@ use crate::topic::{
 
 /// Most events that are read from the log at once.
 const LOG_PAGE: usize = 64;
+
+/// Most events of traces that one walk is recorded for.
+const TRACED_MAX: usize = 64;
 
 /// A topic on this node.
 pub struct Topic {
@@ -36,6 +41,8 @@ pub struct Topic {
 
 pub(crate) struct State {
     pub(crate) epoch: Epoch,
+    /// The epoch that it began with, if it was new: see `beginnings`.
+    first_epoch: Option<Epoch>,
     /// The last number that was given out; ahead of the ring while events are on their way.
     pub(crate) tail: Seq,
     /// Counts refusals of the store: see `settle`.
@@ -44,6 +51,8 @@ pub(crate) struct State {
     pub(crate) claims: HashSet<String>,
     /// Where the job stands after what is on its way; level with the fold when nothing is.
     pub(crate) stage: Stage,
+    /// Events of traces that nobody was sent yet.
+    traced: Vec<Arc<Event>>,
     /// When its worker was last heard of, on this node.
     pub(crate) heard_at: Instant,
     /// Whether somebody waits for the end of the lease.
@@ -53,7 +62,11 @@ pub(crate) struct State {
     pub(crate) held: Option<Box<Held>>,
     pub(crate) log: Log,
     pub(crate) seats: Seats,
+    /// How many subscribers other nodes have.
+    pub(crate) elsewhere: Elsewhere,
     pub(crate) touched_ms: i64,
+    /// What those counted in this epoch who watch it no more.
+    pub(crate) departed: Tally,
     /// The owner that an event on its way has claimed the topic for.
     pub(crate) claimed_for: Option<Arc<str>>,
     /// Whether a pump is walking the seats.
@@ -63,6 +76,12 @@ pub(crate) struct State {
     /// Set when the topic left the map: whoever still holds it must look it up again.
     pub(crate) is_retired: bool,
     pub(crate) bounds: Bounds,
+}
+
+/// A topic that left the map.
+pub(crate) struct Retired {
+    /// Its epoch, if it is not the one that it began with.
+    pub(crate) renewed: Option<Epoch>,
 }
 
 /// What a topic may hold in memory.
@@ -100,6 +119,17 @@ pub struct Snapshot {
     pub terminal: Option<Arc<Event>>,
 }
 
+/// What a list shows of a topic.
+#[derive(Debug, Clone, Default)]
+pub struct Glance {
+    /// The newest event that tells how far it is.
+    pub told: Option<Arc<Event>>,
+    /// How far the job is, in percent, if it is one.
+    pub job: Option<f64>,
+    /// How many questions are open.
+    pub questions: usize,
+}
+
 /// A page of a topic's log.
 #[derive(Debug)]
 pub struct History {
@@ -112,7 +142,7 @@ pub struct History {
 impl Topic {
     pub(crate) fn new(name: TopicName, config: &Config, log: Log, is_copy: bool) -> Self {
         let mut state = State::new(config, log);
-        state.following = is_copy.then(Following::default);
+        state.following = is_copy.then(|| Following::new(state.epoch.clone()));
         Self {
             name,
             state: Mutex::new(state),
@@ -120,6 +150,18 @@ impl Topic {
             clarified: Notify::new(),
             moved: Notify::new(),
         }
+    }
+
+    /// The same, beginning in an epoch, if nothing is known of it.
+    pub(crate) fn begin_with(self, epoch: Epoch) -> Self {
+        {
+            let mut state = self.peek();
+            if state.following.is_none() && state.log.unread().is_none() {
+                state.epoch = epoch.clone();
+                state.first_epoch = Some(epoch);
+            }
+        }
+        self
     }
 
     /// The name of the topic.
@@ -152,6 +194,22 @@ impl Topic {
             subscribers: state.seats.len(),
             updated_at: iso8601(state.touched_ms),
         }
+    }
+
+    /// What a list shows of it, as far as that is in memory.
+    pub fn glance(&self) -> Glance {
+        let state = self.peek();
+        let fold = &state.fold;
+        Glance {
+            told: fold.newest_progress().cloned(),
+            job: fold.job().map(Job::progress),
+            questions: fold.open_clarifications().count(),
+        }
+    }
+
+    /// What became of its events, by those who watch it no more.
+    pub fn departed(&self) -> Tally {
+        self.peek().departed
     }
 
     /// Who subscribes on this node.
@@ -214,6 +272,12 @@ impl Topic {
     pub fn job(&self) -> Option<(Job, Cursor)> {
         let state = self.lock();
         state.fold.job().map(|job| (job.clone(), state.head()))
+    }
+
+    /// Whether who has this place joins only now, though its epoch is another one: it was taken before
+    /// the log could be read. Such a subscriber is sent the snapshot, and has missed nothing.
+    pub fn joins_now(&self, from: &Cursor) -> bool {
+        self.peek().joins_now(from)
     }
 
     /// What a joiner is sent, in log order, with the place where reading goes on.
@@ -302,6 +366,24 @@ impl Topic {
         is_level
     }
 
+    /// Notes an event that belongs to a trace, if somebody is to be sent it.
+    pub(crate) fn trace(&self, event: &Arc<Event>) {
+        if event.arrival.trace.is_some() {
+            let mut state = self.peek();
+            if state.seats.len() > 0 && state.traced.len() < TRACED_MAX {
+                state.traced.push(Arc::clone(event));
+            }
+        }
+    }
+
+    /// The events of traces that are sent now.
+    pub(crate) fn take_traced(&self) -> Vec<Arc<Event>> {
+        if origin::spans().is_none() {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.peek().traced)
+    }
+
     /// Begins a new epoch without events. Returns whether there were any; then `told` is called with
     /// the old one under the lock, so that the store learns of it in the order of the events.
     pub(crate) fn reset(&self, told: impl FnOnce(&Epoch)) -> bool {
@@ -338,10 +420,14 @@ impl Topic {
     }
 
     /// Marks the topic as out of the map if it holds no event and has no subscriber.
-    pub(crate) fn retire_if_unused(&self) -> bool {
+    pub(crate) fn retire_if_unused(&self) -> Option<Retired> {
         let mut state = self.peek();
         state.is_retired = state.is_unused();
-        state.is_retired
+        let is_renewed =
+            state.following.is_none() && state.first_epoch.as_ref() != Some(&state.epoch);
+        state.is_retired.then(|| Retired {
+            renewed: is_renewed.then(|| state.epoch.clone()),
+        })
     }
 }
 
@@ -362,10 +448,12 @@ impl State {
         };
         Self {
             epoch,
+            first_epoch: None,
             tail: head,
             generation: 0,
             claims: HashSet::new(),
             stage: Stage::default(),
+            traced: Vec::new(),
             heard_at: Instant::now(),
             is_lease_watched: false,
             ring: Ring::new(head, bounds.ring_events_max, bounds.ring_bytes_max),
@@ -379,7 +467,9 @@ impl State {
             }),
             log,
             seats: Seats::default(),
+            elsewhere: Elsewhere::NOT_COUNTED,
             touched_ms,
+            departed: Tally::default(),
             claimed_for: None,
             is_pumping: false,
             following: None,
@@ -395,6 +485,7 @@ impl State {
         self.generation += 1;
         self.claims.clear();
         self.claimed_for = None;
+        self.departed = Tally::default();
         self.stage = Stage::default();
         self.ring = Ring::new(
             Seq::ZERO,

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Most connections of one user on this node.
+    /// Most connections of one user, on all nodes.
     pub connections_per_user_max: u32,
     /// Most connections from one address on this node.
     pub connections_per_address_max: u32,
+    /// Most sockets from one address on this node, whatever they do.
+    pub sockets_per_address_max: u32,
     /// Most handshakes from one address in a second.
     pub handshakes_per_second: u32,
     /// Most connections of this node whose handshake is not finished.
@@ -22,6 +24,8 @@ pub struct Config {
     pub events_per_second: u32,
     /// Most users, addresses and keys whose rates are remembered, for each limit.
     pub accounts_max: usize,
+    /// How many connections that have ended are remembered, with the reason.
+    pub connections_ended_max: usize,
     /// The networks of proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<String>,
 }

@@ -14,7 +14,7 @@ mod pickle;
 mod plain;
 mod python;
 
-pub use self::action::{Action, Aim, Argument};
+pub use self::action::{Action, Aim, Argument, Arguments};
 pub use self::bridge::Metrics;
 
 use std::time::Duration;

@@ -17,6 +17,13 @@ pub(crate) struct Bounds {
     pub(crate) total_bytes_max: usize,
 }
 
+impl Bounds {
+    /// Most age of an event in seconds, if that is bounded.
+    pub(crate) fn age_seconds(&self) -> Option<u64> {
+        Some(self.age_seconds_max).filter(|age| *age < u64::MAX)
+    }
+}
+
 /// The log of one topic in memory. Its bytes are given back when it is dropped.
 #[derive(Debug)]
 pub struct MemoryLog {
@@ -75,8 +82,7 @@ impl MemoryLog {
         self.head = event.seq;
         self.events.push_back(Arc::clone(event));
         while self.events.len() > 1
-            && (self.events.len() > self.bounds.events_max
-                || self.bytes > self.bounds.bytes_max
+            && (self.is_beyond(event.timestamp_ms)
                 || self.total.load(Ordering::Relaxed) > self.bounds.total_bytes_max)
         {
             self.drop_oldest();

@@ -1,8 +1,12 @@
 //! The counters of the store.
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use crate::histogram::Histogram;
 
 /// The counters of the store. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +21,19 @@ pub struct Metrics {
     pub(crate) rebuilds: Counter,
     /// Topics that were lost to damage while the process ran.
     pub(crate) topics_lost: Counter,
+    /// How long the store took to append an event.
+    pub(crate) append: Histogram,
+    /// How long Redis took to answer.
+    redis: Family<ScriptLabel, Histogram>,
+    /// Jobs that wait for the writer.
+    pub(crate) queue: Gauge,
+    /// Bytes of all logs together.
+    pub(crate) bytes: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScriptLabel {
+    script: &'static str,
 }
 
 impl Metrics {
@@ -47,5 +64,34 @@ impl Metrics {
             "Topics that began anew since a damaged file was rebuilt without them",
             self.topics_lost.clone(),
         );
+        self.register_work(registry);
+    }
+
+    fn register_work(&self, registry: &mut Registry) {
+        registry.register(
+            "tidings_store_append_seconds",
+            "How long the store took to append an event, waiting for its turn included",
+            self.append.clone(),
+        );
+        registry.register(
+            "tidings_redis_seconds",
+            "How long Redis took to answer, by script",
+            self.redis.clone(),
+        );
+        registry.register(
+            "tidings_store_queue_events",
+            "Events and other jobs that wait for the writer of the store",
+            self.queue.clone(),
+        );
+        registry.register(
+            "tidings_store_bytes",
+            "Bytes of all logs together",
+            self.bytes.clone(),
+        );
+    }
+
+    /// How long Redis took to answer a script.
+    pub(super) fn redis(&self, script: &'static str) -> Histogram {
+        self.redis.get_or_create(&ScriptLabel { script }).clone()
     }
 }

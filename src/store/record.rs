@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::topic::{Class, Epoch, Event, Payload, Seq, TopicName};
+use crate::topic::{Arrival, Class, Epoch, Event, Payload, Seq, TopicName};
 
 /// Set in the byte of the payload's kind when the event says whose topic it is.
 const OWNED: u8 = 0x80;
@@ -129,6 +129,7 @@ pub(crate) fn decode(place: &Place<'_>, bytes: &[u8]) -> Option<Arc<Event>> {
         attempt,
         owner,
         payload,
+        arrival: Arrival::default(),
     }))
 }
 
@@ -182,6 +183,7 @@ mod tests {
                 attempt: NonZeroU32::new(attempt),
                 owner: owner.map(Into::into),
                 payload: Payload::Binary(data.into()),
+                arrival: Arrival::default(),
             };
             let record = encode(&event);
             let back = decode(&place, &record).unwrap();

@@ -11,22 +11,32 @@
 //! most once, and is refused at once while Redis is away.
 
 mod append;
+mod asking;
 mod client;
 pub(crate) mod config;
 mod follow;
 mod health;
+mod house;
+mod identity;
+mod inbox;
 mod index;
 mod intake;
 mod lamps;
+mod nodes;
 mod read;
 mod reads;
+mod replicas;
 mod resumes;
 mod script;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
 pub(crate) use self::append::{Appended, Guard, Write};
 pub(crate) use self::follow::News;
+pub use self::inbox::{Arrival, Arrivals, Content, Inbox, InboxBounds};
 pub(crate) use self::index::Listed;
 pub use self::intake::{Heard, Intake, Lease};
+pub(crate) use self::nodes::Beat;
 pub(crate) use self::read::{Page, Sign};
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -38,13 +48,13 @@ use fred::types::config::Options;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
-use self::append::Waiter;
 use self::config::Ack;
 use self::follow::Follows;
 use self::health::Health;
+use self::replicas::Waiter;
 use self::script::{Script, Scripts};
 use crate::drain::Drain;
-use crate::store::{Condition, Config, Error, OpenError};
+use crate::store::{Condition, Config, Error, Metrics, OpenError};
 use crate::topic::TopicName;
 
 /// What takes news in; called in their order, and must not block.
@@ -62,11 +72,13 @@ struct Shared {
     follower: Client,
     options: Options,
     scripts: Scripts,
+    metrics: Metrics,
     health: watch::Sender<Health>,
     opened: Instant,
     follows: Mutex<Follows>,
     follows_changed: Notify,
     kept: resumes::Kept,
+    house: house::House,
     under_way: Semaphore,
     reads: Semaphore,
     waiters: OnceLock<mpsc::Sender<Waiter>>,
@@ -80,7 +92,7 @@ impl std::fmt::Debug for Redis {
 
 impl Redis {
     /// A handle; nothing is connected before [`Redis::start`].
-    pub(crate) fn open(config: &Config, url: &str) -> Result<Self, OpenError> {
+    pub(crate) fn open(config: &Config, url: &str, metrics: &Metrics) -> Result<Self, OpenError> {
         let made = client::make(&config.redis, url)?;
         let options = Options {
             max_attempts: Some(1),
@@ -96,10 +108,12 @@ impl Redis {
             follower: made.follower,
             options,
             scripts: Scripts::new(),
+            metrics: metrics.clone(),
             health: watch::Sender::new(Health::default()),
             follows: Mutex::default(),
             follows_changed: Notify::new(),
             kept: resumes::Kept::new(),
+            house: house::House::default(),
             opened: Instant::now(),
             waiters: OnceLock::new(),
         })))
@@ -110,8 +124,9 @@ impl Redis {
         health::start(self, drain);
         follow::start(self, drain, on_news);
         resumes::start(self, drain);
+        house::start(self, drain);
         if let Ack::Wait(replicas) = self.0.config.redis.ack {
-            append::start_waiting(self, drain, replicas);
+            replicas::start(self, drain, replicas);
         }
     }
 
@@ -131,6 +146,11 @@ impl Redis {
     /// Whether it cannot be used now.
     pub(crate) fn is_away(&self) -> bool {
         !self.0.health.borrow().is_here
+    }
+
+    /// Whether it could be used at any time since the start.
+    pub(crate) fn was_here(&self) -> bool {
+        self.0.health.borrow().generation != 0
     }
 
     /// The config.
@@ -182,9 +202,11 @@ impl Redis {
         args: Vec<Bytes>,
     ) -> Result<Answer, Error> {
         let _place = self.0.under_way.try_acquire().map_err(|_| Error::Busy)?;
+        let begun = Instant::now();
         let done = script
             .run(&self.0.commands, &self.0.options, keys, args)
             .await;
+        self.0.metrics.redis(script.name).observe(begun.elapsed());
         let values = done.map_err(|error| self.failed(&error))?;
         let mut values = values.into_iter();
         let word = values.next().map(text).unwrap_or_default();

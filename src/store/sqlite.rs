@@ -202,6 +202,12 @@ impl Sqlite {
         self.0.shelf.bytes.load(Ordering::Relaxed)
     }
 
+    /// How many jobs wait for the writer.
+    pub(crate) fn waiting(&self) -> usize {
+        let queue = self.0.queue.as_ref();
+        queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
     pub(crate) fn take_found(&self) -> Vec<(TopicName, Stored)> {
         let mut found = self.0.found.lock().expect("no holder of the list panics");
         std::mem::take(&mut found)

@@ -7,8 +7,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::origin::Parent;
 use crate::topic::{Class, Cursor, Epoch, Payload, Seq, TopicName};
 
 /// Longest event name, in bytes.
@@ -127,6 +129,18 @@ pub struct Event {
     pub owner: Option<Arc<str>>,
     /// The payload, `_seq` and `_epoch` included.
     pub payload: Payload,
+    /// How it came into this process.
+    pub arrival: Arrival,
+}
+
+/// How an event came into this process. Lives in memory only, and is nothing for what was read from
+/// a log or came from another node.
+#[derive(Debug, Clone, Default)]
+pub struct Arrival {
+    /// When it was numbered, by a clock that nobody sets.
+    pub at: Option<Instant>,
+    /// The step of a trace that published it, if that is recorded.
+    pub trace: Option<Box<Parent>>,
 }
 
 impl Event {

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::topic::{Class, Event, EventName, Job, Kind, Seq, Stage, Step};
 
+/// Names of states that tell how far a topic has come.
+const PROGRESS: [&str; 2] = ["progress", "file_processing"];
+
 /// How far the story of a topic has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -317,6 +320,15 @@ impl Fold {
         self.states
             .values()
             .filter(|e| e.name.as_str() == name)
+            .max_by_key(|event| event.seq)
+    }
+
+    /// The newest state that tells how far the topic has come.
+    pub fn newest_progress(&self) -> Option<&Arc<Event>> {
+        let tells = |event: &&Arc<Event>| PROGRESS.contains(&event.name.as_str());
+        self.states
+            .values()
+            .filter(tells)
             .max_by_key(|event| event.seq)
     }
 

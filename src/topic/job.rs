@@ -260,6 +260,11 @@ impl Job {
         }
     }
 
+    /// How far it is, in percent.
+    pub const fn progress(&self) -> f64 {
+        self.progress
+    }
+
     /// The topic it is.
     pub fn topic(&self) -> &TopicName {
         &self.pins.first.topic

@@ -151,6 +151,7 @@ mod tests {
             attempt: None,
             owner: None,
             payload: Payload::Value(vec![b'1'; bytes].into()),
+            arrival: crate::topic::Arrival::default(),
         })
     }
 

@@ -29,6 +29,7 @@ use self::breaker::Breaker;
 use crate::document::{
     Document, DocumentId, Hit, Library, LibraryId, NewDocument, NewLibrary, Search, Summary,
 };
+use crate::origin::{self, TRACEPARENT};
 
 /// Longest explanation of the service that is passed on, in characters.
 const DETAIL_CHARS_MAX: usize = 500;
@@ -319,8 +320,14 @@ impl Client {
         if let Some(body) = call.body {
             request = request.json(body);
         }
-        if !call.request_id.is_empty() && call.request_id.bytes().all(|b| b.is_ascii_graphic()) {
-            request = request.header("X-Request-Id", call.request_id);
+        let from = origin::current();
+        let id = Some(call.request_id).filter(|id| !id.is_empty());
+        let id = id.or(from.request.as_deref()).unwrap_or_default();
+        if !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic()) {
+            request = request.header("X-Request-Id", id);
+        }
+        if let Some(trace) = &from.trace {
+            request = request.header(TRACEPARENT, trace.to_string());
         }
         let response = request.send().await.map_err(|error| {
             if error.is_connect() {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::task::AtomicWaker;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpStream;
 
@@ -214,8 +215,10 @@ impl Outbox {
         self.reader.wake();
     }
 
-    fn stalled_for(&self) -> Option<Duration> {
-        self.lock().stall.elapsed()
+    /// How many bytes wait, and for how long the client has taken too little.
+    fn backlog(&self) -> (usize, Option<Duration>) {
+        let queue = self.lock();
+        (queue.bytes, queue.stall.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -292,6 +295,9 @@ struct Watched {
     stall_max: Duration,
     drain: Drain,
     stalled: Counter,
+    /// Connections that take less than there is for them, and the bytes that wait.
+    behind: Gauge,
+    waiting_bytes: Gauge,
 }
 
 impl Outboxes {
@@ -304,12 +310,25 @@ impl Outboxes {
             "Connections ended at wire.write_stall_max",
             stalled.clone(),
         );
+        let (behind, waiting_bytes) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "tidings_connections_behind",
+            "Websockets of Socket.IO whose socket is full, a second ago at most",
+            behind.clone(),
+        );
+        registry.register(
+            "tidings_outbox_bytes",
+            "Bytes that wait in all outboxes for their sockets, a second ago at most",
+            waiting_bytes.clone(),
+        );
         let outboxes = Self(Arc::new(Watched {
             outboxes: Mutex::default(),
             closed: AtomicUsize::new(0),
             stall_max,
             drain: drain.clone(),
             stalled,
+            behind,
+            waiting_bytes,
         }));
         let (watched, until) = (outboxes.clone(), drain.clone());
         drain.spawn(async move {
@@ -331,20 +350,24 @@ impl Outboxes {
     /// Ends the stalled, forgets the closed, and gives memory back when a crowd has left.
     fn sweep(&self) {
         let mut ended = Vec::new();
+        let (mut behind, mut waiting) = (0, 0);
         let mut outboxes = self.lock();
         let before = outboxes.len();
         outboxes.retain(|outbox| {
             let Some(outbox) = outbox.upgrade() else {
                 return false;
             };
-            if outbox
-                .stalled_for()
-                .is_some_and(|stalled| stalled > self.0.stall_max)
-            {
+            let (bytes, stalled) = outbox.backlog();
+            waiting += bytes;
+            behind += i64::from(bytes > 0);
+            if stalled.is_some_and(|stalled| stalled > self.0.stall_max) {
                 ended.push(outbox);
             }
             true
         });
+        self.0.behind.set(behind);
+        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+        self.0.waiting_bytes.set(waiting);
         let closed_now = before - outboxes.len();
         if outboxes.len() * 4 < outboxes.capacity() {
             outboxes.shrink_to_fit();

@@ -4,7 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
-const DEADLINE = 15_000;
+const DEADLINE = 30_000;
 
 export class Browser {
   #chromium;

@@ -18,13 +18,14 @@ export class Gateway {
     this.port = Number(new URL(origin).port);
   }
 
-  /** Starts the binary named by GATEWAY_BIN and waits until it says where it listens. */
-  static async start() {
+  /** Starts the binary named by GATEWAY_BIN, with settings for its environment, and waits until it says where it listens. */
+  static async start(settings = {}) {
     const binary = process.env.GATEWAY_BIN;
     if (!binary) throw new Error('set GATEWAY_BIN to the tidings binary, as in GATEWAY_BIN=target/debug/tidings');
     const { PORT: _, ...env } = process.env;
-    const child = spawn(binary, ['serve', '--listen', '127.0.0.1:0'], {
-      env: { RUST_LOG: 'warn', ...env, TIDINGS__FACE__SOCKETIO__CLIENT_DIR: CLIENT_DIR },
+    const { listen = '127.0.0.1:0', ...set } = settings;
+    const child = spawn(binary, ['serve', '--listen', listen], {
+      env: { RUST_LOG: 'warn', ...env, TIDINGS__FACE__SOCKETIO__CLIENT_DIR: CLIENT_DIR, ...set },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const origin = await address(child);
@@ -38,6 +39,13 @@ export class Gateway {
     const deadline = setTimeout(() => this.#process.kill('SIGKILL'), STOP_DEADLINE);
     await gone;
     clearTimeout(deadline);
+  }
+
+  /** Ends it as a crash would. */
+  async kill() {
+    const gone = once(this.#process, 'exit');
+    this.#process.kill('SIGKILL');
+    await gone;
   }
 
   /** Publishes one event; gives the receipt. */

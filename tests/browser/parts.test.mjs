@@ -5,6 +5,11 @@ import { describe, test } from 'node:test';
 import { pageOf, parseCursor, parseTopic, topicPath } from '../../clients/dashboard/assets/cursor.js';
 import { Figures } from '../../clients/dashboard/assets/figures.js';
 import { bytes, clock, countdown, duration, percent, plural, statusWords } from '../../clients/dashboard/assets/format.js';
+import { buckets, by, parseMetrics, quantile, sum } from '../../clients/dashboard/assets/metrics-text.js';
+import { niceTop } from '../../clients/dashboard/assets/scale.js';
+import { beatOf } from '../../clients/dashboard/assets/beat.js';
+import { chosen, readLine } from '../../clients/dashboard/assets/topics-stream.js';
+import { snippets } from '../../clients/dashboard/assets/snippets.js';
 import { readResult } from '../../clients/dashboard/assets/result.js';
 import { fieldFor } from '../../clients/dashboard/assets/schema.js';
 import { SseParser } from '../../clients/dashboard/assets/sse.js';
@@ -133,7 +138,7 @@ describe('a story', () => {
     assert.equal(story.missing, 3);
     const envelope = (number, kind) => ({ seq: number, epoch: 'e', name: 'step', timestamp: '2026-01-15T10:00:00.000Z', class: kind, data: {} });
     story.fillIn([envelope(5, 'terminal'), envelope(4, 'fact'), envelope(1, 'state'), { ...envelope(2, 'fact'), epoch: 'other' }]);
-    assert.deepEqual(story.timeline.map((each) => each.seq ?? each.kind), [1, 3, 'lost', 'resumed', 4, 5]);
+    assert.deepEqual(story.timeline.map((each) => each.seq ?? each.kind), [1, 3, 'lost', 'resumed', 'conflated', 4, 5]);
     assert.deepEqual(story.timeline.filter((each) => each.seq).map((each) => each.class), ['state', 'state', 'fact', 'terminal']);
     assert.equal(story.missing, 1);
   });
@@ -244,5 +249,80 @@ describe('numbers and times', () => {
     assert.equal(statusWords('in_progress'), 'In progress');
     assert.equal(clock('no date'), '–');
     assert.match(clock('2026-01-15T10:00:00.007Z', true), /^\d\d:\d\d:00\.007$/);
+  });
+});
+
+describe('metrics', () => {
+  const text = [
+    '# TYPE tidings_events counter',
+    'tidings_events_total{class="state"} 30',
+    'tidings_events_total{class="fact"} 12',
+    'odd{label="a \\"quoted\\" one"} 1',
+    'tidings_delivery_seconds_bucket{face="sse",le="0.001"} 5',
+    'tidings_delivery_seconds_bucket{face="sse",le="0.01"} 9',
+    'tidings_delivery_seconds_bucket{face="sse",le="+Inf"} 10',
+    'tidings_delivery_seconds_bucket{face="ws",le="0.001"} 5',
+    'tidings_delivery_seconds_bucket{face="ws",le="0.01"} 9',
+    'tidings_delivery_seconds_bucket{face="ws",le="+Inf"} 10',
+    '# EOF',
+  ].join('\n');
+  const series = parseMetrics(text);
+
+  test('are read with their labels', () => {
+    assert.equal(sum(series, 'tidings_events_total'), 42);
+    assert.equal(sum(series, 'nothing'), null);
+    assert.deepEqual(by(series, 'tidings_events_total', 'class'), [['state', 30], ['fact', 12]]);
+    assert.equal(series.get('odd')[0].labels.label, 'a "quoted" one');
+  });
+
+  test('give quantiles of what was counted since', () => {
+    const now = buckets(series, 'tidings_delivery_seconds');
+    assert.deepEqual(now.map(({ count }) => count), [10, 18, 20]);
+    assert.equal(quantile(0.5, now), 0.001);
+    assert.equal(quantile(0.99, now), 0.01, 'what is beyond the last bound is at least that');
+    assert.equal(quantile(0.5, now, now), null);
+    assert.equal(quantile(0.25, now), 0.0005);
+  });
+
+  test('become rates', () => {
+    const at = (time, published) => ({ at: time, published, delivered: null, conflated: 0, delivery: [] });
+    assert.deepEqual(beatOf(at(3_000, 50), at(1_000, 10)), { at: 3_000, published: 20, delivered: null, conflated: 0, p50: null, p99: null });
+  });
+
+  test('are drawn up to a round number', () => {
+    assert.deepEqual([0.7, 1, 3, 42, 99, 101].map(niceTop), [1, 1, 5, 50, 100, 200]);
+  });
+});
+
+describe('the list of topics', () => {
+  const line = (topic, more) => readLine({ topic, status: 'active', cursor: 'e:3', subscribers: 0, updated_at: '2026-01-15T10:00:00.000Z', progress: null, questions: 0, ...more });
+  const lines = [
+    line('session:b', { progress: 90, updated_at: '2026-01-15T10:00:09.000Z' }),
+    line('session:a', { questions: 1, subscribers: 4 }),
+    line('job:c', { status: 'failed', progress: 5 }),
+  ];
+  const names = (wish) => chosen(lines, { words: '', kind: '', state: '', order: 'name', ...wish }).map((each) => each.topic);
+
+  test('is filtered and ordered', () => {
+    assert.deepEqual(names({}), ['job:c', 'session:a', 'session:b']);
+    assert.deepEqual(names({ order: 'newest' }), ['session:b', 'job:c', 'session:a']);
+    assert.deepEqual(names({ order: 'progress' }), ['session:b', 'job:c', 'session:a']);
+    assert.deepEqual(names({ order: 'watching' })[0], 'session:a');
+    assert.deepEqual(names({ state: 'asking' }), ['session:a']);
+    assert.deepEqual(names({ state: 'failed' }), ['job:c']);
+    assert.deepEqual(names({ kind: 'session', words: ' A ' }), ['session:a']);
+    assert.equal(lines[0].seq, 3);
+  });
+});
+
+describe('snippets', () => {
+  test('survive quotes in what is published', () => {
+    const { curl } = snippets({ origin: 'http://h', topic: 'session:a', name: 'note', data: { text: "it's" } });
+    assert.match(curl, /-d '\{"name":"note","data":\{"text":"it'\\''s"\}\}'$/);
+  });
+
+  test('bear a credential where one is needed', () => {
+    const all = snippets({ origin: 'http://h', topic: 'job:a', needsCredential: true });
+    for (const code of Object.values(all).filter((each) => !each.includes('useJob'))) assert.match(code, /token/i);
   });
 });

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { Gateway, eventually } from "../clients/js/lib/gateway.js";
+import { startRedis } from "../clients/js/lib/redis.js";
 import { page } from "./configuration.mjs";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -48,7 +49,7 @@ test("every metric and setting that is named exists", () => {
   for (const name of ["docs/operations.md", "docs/migration.md", "docs/protocols.md", "docs/comparison.md", ...files("deploy", "")]) {
     const text = read(name);
     for (const [metric] of text.matchAll(/\btidings_[a-z_]+/g)) {
-      if (!metrics.has(metric) && !metrics.has(metric.replace(/_total$/, ""))) unknown.push(`${name}: ${metric}`);
+      if (!metrics.has(metric) && !metrics.has(metric.replace(/_(?:total|bucket)$/, ""))) unknown.push(`${name}: ${metric}`);
     }
     for (const [key] of text.matchAll(/\b(?:log|auth|wire|limit|store|hub|face|upstream|drain|producer(?=\.scan))(?:\.[a-z0-9_]+)+\b/g)) {
       if (!key.endsWith(".md") && !settings.has(key) && !sections.includes(key)) unknown.push(`${name}: ${key}`);
@@ -71,6 +72,33 @@ test("the dashboard is one that Grafana takes: panels have queries and places of
     }
     if (type !== "row") assert.ok(targets.every(({ expr }) => /tidings_/.test(expr)), title);
   }
+});
+
+test("the files for Compose, Kubernetes and systemd are what those take", async () => {
+  const bin = (name) => path.join(ROOT, ".cache/venv-docs/bin", name);
+  const deploy = (name) => path.join(ROOT, "deploy", name);
+  await run(bin("check-jsonschema"), ["--builtin-schema", "vendor.compose-spec", deploy("compose.yaml")], { timeout: 60_000 });
+  const { stderr, stdout } = await run(bin("kubernetes-validate"), ["--strict", deploy("kubernetes.yaml")], { timeout: 60_000 });
+  assert.equal((stdout + stderr).match(/passed for resource/g)?.length, 5, stdout + stderr);
+  for (const [, file] of read("deploy/compose.yaml").matchAll(/"\.\/([a-z.-]+):\//g)) assert.ok(existsSync(deploy(file)), file);
+  const analyze = await run("systemd-analyze", ["--version"]).then(() => true, () => false);
+  if (analyze) {
+    const folder = mkdtempSync(path.join(ROOT, "tests/clients/js/.docs-"));
+    const unit = path.join(folder, "tidings.service");
+    writeFileSync(unit, read("deploy/tidings.service").replace("/usr/local/bin/tidings", "/bin/true"));
+    const said = await run("systemd-analyze", ["verify", unit], { timeout: 60_000 }).finally(() => rmSync(folder, { recursive: true }));
+    assert.equal(said.stderr.split("\n").filter((line) => line.includes("tidings.service")).join("\n"), "");
+  }
+});
+
+test("a node is given longer to end than its drain takes", () => {
+  const limit = Number(/^limit = "(\d+)s"/m.exec(read("config/tidings.toml").split("[drain]")[1])[1]);
+  const given = [
+    /stop_grace_period: (\d+)s/.exec(read("deploy/compose.yaml"))[1],
+    /terminationGracePeriodSeconds: (\d+)/.exec(read("deploy/kubernetes.yaml"))[1],
+    /TimeoutStopSec=(\d+)/.exec(read("deploy/tidings.service"))[1],
+  ];
+  for (const seconds of given) assert.ok(Number(seconds) >= limit + 5, `${seconds} s for a drain of ${limit} s`);
 });
 
 const BLOCK = /^```(js|python|sh)\n([\s\S]*?)^```\n(?:\n```text\n([\s\S]*?)^```\n)?/gm;
@@ -108,6 +136,35 @@ for (const name of ["docs/migration.md", "docs/operations.md", "docs/protocols.m
     }
   });
 }
+
+describe("docs/inbox.md", () => {
+  let redis, gateway, folder;
+  before(async () => {
+    redis = await startRedis();
+    gateway = await Gateway.start({ env: { REDIS_URL: redis.url } });
+    folder = mkdtempSync(path.join(ROOT, "tests/clients/js/.docs-"));
+  });
+  after(async () => {
+    rmSync(folder, { recursive: true });
+    await gateway.stop();
+    await redis.stop();
+  });
+
+  test("its blocks add what a subscriber of the session is told", async () => {
+    const port = new URL(redis.url).port;
+    for (const [n, [, language, code, output = ""]] of [...read("docs/inbox.md").matchAll(BLOCK)].entries()) {
+      const file = path.join(folder, `block-${n}${runners[language]("")[2]}`);
+      writeFileSync(file, code.replaceAll("6379", port));
+      const [command, args] = runners[language](file);
+      const { stdout } = await run(command, args, { timeout: 30_000 });
+      assert.equal(stdout, output);
+    }
+    const events = async () => (await gateway.http("GET", "/v1/topics/session:abc/events")).body?.events ?? [];
+    await eventually(async () => (await events()).length >= 5, 20_000, "all entries were appended");
+    const told = (await events()).map(({ name, data }) => [name, data.progress]);
+    assert.deepEqual(told, [["progress", 40], ["progress", 30], ["progress", 60], ["progress", 90], ["completed", undefined]]);
+  });
+});
 
 describe("README.md", () => {
   let gateway, folder;

@@ -1,4 +1,4 @@
-//! The HTTP face through its router, in process; streams also over a real socket.
+//! The HTTP face as a whole, in process; streams also over a real socket.
 
 mod batch;
 mod clarification;
@@ -15,7 +15,6 @@ mod wizard;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -23,10 +22,12 @@ use prometheus_client::registry::Registry;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidings::auth::{self, Auth, Origins};
+use tidings::cluster::Nodes;
 use tidings::connection::Door;
 use tidings::drain::Drain;
-use tidings::face::http;
+use tidings::face::http::{self, Http};
 use tidings::face::library::Watchers;
+use tidings::face::socketio::Sockets;
 use tidings::hub::{self, Hub};
 use tidings::limit::{self, Limits};
 use tidings::producer::library::Librarian;
@@ -34,7 +35,6 @@ use tidings::producer::webhook::Webhooks;
 use tidings::store::Store;
 use tidings::store::documents::Documents;
 use tidings::upstream::library::{self as upstream, Client};
-use tower::ServiceExt;
 
 /// Longest that a test waits for what must come.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ struct Parts {
 /// The HTTP face over a hub of its own.
 #[derive(Clone)]
 struct Face {
-    router: Router,
+    http: Http,
     hub: Hub,
     drain: Drain,
 }
@@ -121,19 +121,22 @@ impl Face {
         let state = http::State::new(
             (parts.http.clone(), Webhooks::none()),
             door(&hub),
-            drain.clone(),
+            (
+                drain.clone(),
+                Sockets::new(Nodes::alone(), &section(&["face", "socketio"])),
+            ),
             metrics,
             Arc::new(registry),
         );
         Self {
-            router: http::routes(state, http::library::routes(libraries)),
+            http: Http::new(state, http::library::routes(libraries)),
             hub,
             drain,
         }
     }
 
     async fn send(&self, request: Request<Body>) -> axum::response::Response {
-        self.router.clone().oneshot(request).await.unwrap()
+        self.http.respond(request).await
     }
 
     async fn call(&self, request: Request<Body>) -> Answer {

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every part and its floor.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 17] = [
     ("app", 5),
     ("face", 4),
     ("connection", 3),
     ("producer", 3),
     ("hub", 2),
+    ("cluster", 2),
     ("store", 1),
     ("wire", 1),
     ("auth", 1),
@@ -19,26 +20,32 @@ const FLOORS: [(&str, u8); 14] = [
     ("document", 0),
     ("drain", 0),
     ("quantity", 0),
+    ("origin", 0),
+    ("histogram", 0),
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("rusqlite", &["store"]),
-    ("fred", &["store", "cluster"]),
+    ("fred", &["store"]),
     ("socketioxide", &["face/socketio"]),
     ("engineioxide", &["face/socketio"]),
     ("hyper_util", &["wire", "cluster"]),
     ("jsonwebtoken", &["auth"]),
     ("reqwest", &["upstream"]),
+    ("opentelemetry", &["upstream"]),
+    ("opentelemetry_sdk", &["upstream"]),
+    ("opentelemetry_otlp", &["upstream"]),
+    ("opentelemetry_http", &["upstream"]),
     ("sysinfo", &["producer/monitor"]),
     ("axum", &["face", "app"]),
 ];
 
 /// A part of floor 0 may use another of floor 0 only if it is listed here: quantities are words
-/// that configs of every floor are written in.
-const SAME_FLOOR: [(&str, &str); 1] = [("drain", "quantity")];
+/// that configs of every floor are written in, and an event knows the trace that it belongs to.
+const SAME_FLOOR: [(&str, &str); 2] = [("drain", "quantity"), ("topic", "origin")];
 
-fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
+pub(crate) fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -3,13 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admission;
+mod attack;
 mod command_line;
 mod dependencies;
 mod durable;
 mod http;
 mod layers;
 mod malformed;
+mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod redis;
+mod reload;
 mod resumes;
 mod rooms;
 mod slow;

@@ -2,9 +2,16 @@
 
 mod assist;
 mod bridges;
-mod node;
+mod client;
+mod early;
+mod inbox;
+mod kinds;
+mod network;
+pub(crate) mod node;
+mod once;
 mod outage;
-mod server;
+mod presence;
+pub(crate) mod server;
 
 use std::time::Duration;
 
@@ -15,12 +22,18 @@ use self::server::{Keeping, Server};
 
 const TOPIC: &str = "session:a";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_published_on_one_node_arrives_on_the_other_once_and_in_order() {
+/// A Redis that keeps nothing, and two nodes over it that are ready.
+async fn two_nodes() -> (Server, Node, Node) {
     let redis = Server::start(Keeping::Nothing);
     let (one, two) = (Node::start(&redis.url()), Node::start(&redis.url()));
     one.until_ready(true).await;
     two.until_ready(true).await;
+    (redis, one, two)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_on_one_node_arrives_on_the_other_once_and_in_order() {
+    let (_redis, one, two) = two_nodes().await;
     let mut here = one.stream(TOPIC, None).await;
     let mut there = two.stream(TOPIC, None).await;
     for n in 1..=100 {
@@ -47,11 +60,8 @@ async fn what_is_published_on_one_node_arrives_on_the_other_once_and_in_order() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_producers_on_all_nodes_leave_no_hole() {
-    let redis = Server::start(Keeping::Nothing);
-    let nodes = [Node::start(&redis.url()), Node::start(&redis.url())];
-    for node in &nodes {
-        node.until_ready(true).await;
-    }
+    let (_redis, one, two) = two_nodes().await;
+    let nodes = [one, two];
     let mut streams = [
         nodes[0].stream(TOPIC, None).await,
         nodes[1].stream(TOPIC, None).await,
@@ -100,10 +110,7 @@ async fn a_late_joiner_gets_the_snapshot_on_any_node_and_a_cursor_what_was_misse
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_before_the_first_event_resumes_elsewhere() {
-    let redis = Server::start(Keeping::Nothing);
-    let (one, two) = (Node::start(&redis.url()), Node::start(&redis.url()));
-    one.until_ready(true).await;
-    two.until_ready(true).await;
+    let (_redis, one, two) = two_nodes().await;
     let stream = one.stream(TOPIC, None).await;
     let (_, presence) = one.get(&format!("/v1/topics/{TOPIC}/subscribers")).await;
     let cursor = presence["cursor"].as_str().unwrap().to_owned();
@@ -117,10 +124,7 @@ async fn a_subscriber_before_the_first_event_resumes_elsewhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_good_for_one_event_on_all_nodes() {
-    let redis = Server::start(Keeping::Nothing);
-    let (one, two) = (Node::start(&redis.url()), Node::start(&redis.url()));
-    one.until_ready(true).await;
-    two.until_ready(true).await;
+    let (_redis, one, two) = two_nodes().await;
     let (status, first) = one.publish_keyed(TOPIC, &fact(1), "k").await;
     assert_eq!(status, 200);
     let (status, mut again) = two.publish_keyed(TOPIC, &fact(1), "k").await;
@@ -139,74 +143,8 @@ async fn a_key_is_good_for_one_event_on_all_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_answer_wins_on_whatever_node() {
-    let redis = Server::start(Keeping::Nothing);
-    let (one, two) = (Node::start(&redis.url()), Node::start(&redis.url()));
-    one.until_ready(true).await;
-    two.until_ready(true).await;
-    let question =
-        json!({"name": "clarification", "data": {"clarificationId": "q", "question": "?"}});
-    let (status, _) = one.publish(TOPIC, &question).await;
-    assert_eq!(status, 200);
-    let (status, _) = two.publish(TOPIC, &question).await;
-    assert_eq!(status, 409, "asked already");
-    let mut stream = two.stream(TOPIC, None).await;
-    assert_eq!(stream.next().await.unwrap()["name"], "clarification");
-    let wait = one.get("/v1/topics/session:a/clarifications/q/answer?wait=30s");
-    let answers = (0..8_u64).map(async |n| {
-        let node = if n % 2 == 0 { &one } else { &two };
-        let body = json!({"sessionId": "a", "clarificationId": "q", "response": n});
-        (
-            n,
-            node.post("/api/wizard/clarifications/respond", &body).await,
-        )
-    });
-    let (waited, answers) = tokio::join!(wait, futures_util::future::join_all(answers));
-    let won: Vec<u64> = answers
-        .iter()
-        .filter(|(_, (status, _))| *status == 200)
-        .map(|(n, _)| *n)
-        .collect();
-    assert_eq!(won.len(), 1, "{answers:?}");
-    for (_, (status, answer)) in answers.iter().filter(|(n, _)| *n != won[0]) {
-        assert_eq!(*status, 409, "{answer}");
-        assert!(answer["answeredAt"].is_string(), "{answer}");
-    }
-    assert_eq!(waited.0, 200, "{waited:?}");
-    assert_eq!(waited.1["response"], won[0]);
-    let told = stream.next().await.unwrap();
-    assert_eq!(told["data"]["status"], "answered");
-    assert_eq!(told["data"]["response"], won[0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_question_expires_once_with_its_default() {
-    let redis = Server::start(Keeping::Nothing);
-    let (one, two) = (Node::start(&redis.url()), Node::start(&redis.url()));
-    one.until_ready(true).await;
-    two.until_ready(true).await;
-    let mut here = one.stream(TOPIC, None).await;
-    let mut there = two.stream(TOPIC, None).await;
-    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(300);
-    let question = json!({"name": "clarification", "data": {
-        "clarificationId": "q", "question": "?", "default": "yes", "expiresAt": at.to_string(),
-    }});
-    one.publish(TOPIC, &question).await;
-    for stream in [&mut here, &mut there] {
-        assert_eq!(stream.next().await.unwrap()["data"]["status"], "pending");
-        let ended = stream.next().await.unwrap();
-        assert_eq!(ended["data"]["answeredBy"], "default");
-    }
-    one.publish(TOPIC, &fact(1)).await;
-    assert_eq!(here.seqs(1).await, [3], "it was ended once");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_topic_is_another_story_for_all() {
-    let redis = Server::start(Keeping::Nothing);
-    let (one, two) = (Node::start(&redis.url()), Node::start(&redis.url()));
-    one.until_ready(true).await;
-    two.until_ready(true).await;
+    let (_redis, one, two) = two_nodes().await;
     let mut there = two.stream(TOPIC, None).await;
     one.publish(TOPIC, &fact(1)).await;
     assert_eq!(there.seqs(1).await, [1]);
@@ -228,8 +166,7 @@ async fn the_log_is_trimmed_and_forgotten_as_configured() {
         "hub.ended_age_max=1s",
         "store.redis.verify_interval=100ms",
     ];
-    let node = Node::start_with(&redis.url(), &settings);
-    node.until_ready(true).await;
+    let node = Node::ready(&redis.url(), &settings).await;
     let question =
         json!({"name": "clarification", "data": {"clarificationId": "q", "question": "?"}});
     node.publish(TOPIC, &question).await;
@@ -268,8 +205,7 @@ async fn the_log_is_trimmed_and_forgotten_as_configured() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_watching_leaves_nothing_on_the_node() {
     let redis = Server::start(Keeping::Nothing);
-    let node = Node::start(&redis.url());
-    node.until_ready(true).await;
+    let node = Node::ready(&redis.url(), &[]).await;
     let streams = [
         node.stream(TOPIC, None).await,
         node.stream(TOPIC, None).await,
@@ -298,29 +234,4 @@ async fn nobody_watching_leaves_nothing_on_the_node() {
 /// What a producer is told when the store cannot take an event.
 fn is_refused(status: u16, answer: &Value) -> bool {
     status == 503 && answer["code"] == "store_away"
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_steps_of_a_job_exclude_each_other_on_all_nodes() {
-    let redis = Server::start(Keeping::Nothing);
-    let (one, two) = (Node::start(&redis.url()), Node::start(&redis.url()));
-    one.until_ready(true).await;
-    two.until_ready(true).await;
-    let (status, job) = one.post("/v1/jobs", &json!({"id": "j"})).await;
-    assert!(status < 300, "{job}");
-    assert_eq!(two.post("/v1/jobs/j/started", &json!({})).await.0, 200);
-    let steps = (0..6).map(async |n| {
-        let node = if n % 2 == 0 { &one } else { &two };
-        let step = if n % 3 == 0 { "completed" } else { "failed" };
-        node.post(&format!("/v1/jobs/j/{step}"), &json!({})).await
-    });
-    let ended = futures_util::future::join_all(steps).await;
-    let done = ended.iter().filter(|(status, _)| *status == 200).count();
-    assert_eq!(done, 1, "{ended:?}");
-    for (status, answer) in ended.iter().filter(|(status, _)| *status != 200) {
-        assert_eq!(*status, 409, "{answer}");
-    }
-    assert_eq!(two.get("/v1/jobs/j").await.1, one.get("/v1/jobs/j").await.1);
-    let (_, page) = two.get("/v1/jobs").await;
-    assert_eq!(page["jobs"].as_array().unwrap().len(), 1);
 }

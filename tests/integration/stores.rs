@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde_json::json;
 use tidings::drain::Drain;
-use tidings::hub::{self, AnswerError, AppendError, Hub, Idempotency};
+use tidings::hub::{self, AnswerError, AppendError, FeedItem, From, Hub, Idempotency, Reader};
 use tidings::store::{self, Error, Store};
 use tidings::topic::{Cursor, Draft, Seq, TopicName};
 
@@ -64,6 +64,44 @@ fn draft(topic: &TopicName, name: &str, data: &str) -> Draft {
 
 fn topic() -> TopicName {
     "session:a".parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn place_zero_of_an_empty_topic_is_good_until_events_are_forgotten() {
+    for place in Place::both() {
+        let (hub, drain) = place.hub();
+        let name = topic();
+        let reader = Reader {
+            connection: "c".to_owned(),
+            principal: None,
+            transport: "ndjson",
+        };
+        let follow = |from| hub.follow(&name, from, reader.clone()).unwrap();
+        let feed = follow(From::Head);
+        let zero = hub.topic(&name).unwrap().head();
+        drop(feed);
+        assert!(hub.topic(&name).is_none(), "it was forgotten");
+        let mut feed = follow(From::Since(zero.clone()));
+        hub.append(draft(&name, "note", "{}"), None).await.unwrap();
+        let first = feed.next().await;
+        assert!(
+            matches!(&first, FeedItem::Event { event, .. } if event.seq == Seq(1)),
+            "{first:?}"
+        );
+        drop(feed);
+        assert!(hub.delete(&name).await.unwrap());
+        let first = follow(From::Since(zero)).next().await;
+        assert!(matches!(first, FeedItem::Gap(_)), "{first:?}");
+        // The story that begins now has an epoch of its own.
+        let feed = follow(From::Head);
+        let zero = hub.topic(&name).unwrap().head();
+        drop(feed);
+        let mut feed = follow(From::Since(zero));
+        hub.append(draft(&name, "note", "{}"), None).await.unwrap();
+        assert!(matches!(feed.next().await, FeedItem::Event { .. }));
+        drop(feed);
+        close((hub, drain)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 import { fill, h, icon, setText } from './element.js';
 import { clock, countdown } from './format.js';
 import { asText, fieldFor } from './schema.js';
+import { access } from './access.js';
 import { controlFor } from './answer-form.js';
 import { respond } from './respond.js';
 
@@ -31,6 +32,11 @@ export class ClarificationCard extends HTMLElement {
       if (hadFocus) this.querySelector('[tabindex="-1"]')?.focus();
     }
     this.tick(Date.now());
+  }
+
+  /** What it shows. */
+  get clarification() {
+    return this.#clarification;
   }
 
   /** Moves the countdown on. */
@@ -67,13 +73,15 @@ export class ClarificationCard extends HTMLElement {
       ),
       h('h2', { class: 'question', text: question ?? 'A question without words', tabindex: '-1' }),
       contextOf(context),
-      h(
-        'form',
-        { on: { submit: (event) => this.#submit(event) } },
-        this.#control.element,
-        this.error,
-        h('div', { class: 'form-actions' }, this.button, defaultHint(initial)),
-      ),
+      mayAnswer()
+        ? h(
+            'form',
+            { on: { submit: (event) => this.#submit(event) } },
+            this.#control.element,
+            this.error,
+            h('div', { class: 'form-actions' }, this.button, defaultHint(initial)),
+          )
+        : h('p', { class: 'hint read-only', text: 'Read-only: answering from here is for administrators.' }),
     );
   }
 
@@ -133,6 +141,11 @@ export class ClarificationCard extends HTMLElement {
     this.button.disabled = true;
     for (const control of this.querySelectorAll('input, select, textarea')) control.disabled = true;
   }
+}
+
+/** Without rights of an administrator this page only shows. */
+function mayAnswer() {
+  return access.me === null || access.isAdmin;
 }
 
 function contextOf(context) {

@@ -1,5 +1,6 @@
 /** Every event as it came in, newest first, with its payload folded away. */
 
+import './activity.js';
 import { arrange, h, icon, setText } from './element.js';
 import { clock, count, oneLine, plural } from './format.js';
 import { isObject, withoutEnvelope } from './story.js';
@@ -44,8 +45,10 @@ export class EventTimeline extends HTMLElement {
     this.empty = h('p', { class: 'empty-line' });
     this.more = h('button', { type: 'button', class: 'quiet more', hidden: true, on: { click: () => this.#showMore() } });
     this.history = h('button', { type: 'button', class: 'quiet', hidden: true, text: 'Load', on: { click: () => this.#loadHistory() } });
+    this.activity = document.createElement('topic-activity');
     this.append(
       h('div', { class: 'section-head' }, h('h2', { text: 'Timeline' }), this.note, this.history, h('div', { class: 'tools' }, this.search, this.kind, this.hold)),
+      this.activity,
       this.list,
       this.empty,
       this.more,
@@ -56,6 +59,7 @@ export class EventTimeline extends HTMLElement {
     this.#story = story;
     const all = this.#held ?? story.timeline;
     const { chosen, left } = this.#choose(all);
+    this.activity.show(all);
     arrange(this.list, chosen.map((entry) => this.#row(entry)));
     setText(this.note, this.#noteOf(story));
     this.empty.hidden = chosen.length > 0;
@@ -148,7 +152,7 @@ function eventRow(entry) {
       {},
       h('span', { class: 'seq', text: entry.seq }),
       h('time', { datetime: new Date(entry.at).toISOString(), text: clock(entry.at, true) }),
-      h('span', { class: 'event-name', text: entry.name }),
+      h('span', { class: 'event-name' }, h('span', { text: entry.name }), entry.replayed && h('span', { class: 'replayed-tag', title: 'It happened before this page came', text: 'replayed' })),
       h('span', { class: `class-tag ${entry.class}`, text: entry.class }),
       h('span', { class: 'payload-line', text: oneLine(isObject(entry.data) ? withoutEnvelope(entry.data) : entry.data) }),
       icon('chevron', 'turn'),
@@ -180,11 +184,12 @@ function markRow(entry) {
       : `Gap: the events from ${entry.from} to ${entry.to} are gone; a snapshot follows`,
     lost: `Connection lost after ${entry.cursor ?? 'no event yet'}`,
     resumed: `Connected again, resumed after ${entry.cursor ?? 'no event yet'}`,
+    conflated: `${plural(entry.count, 'state')} conflated: a newer one stands for ${entry.count === 1 ? entry.from : `${entry.from} to ${entry.to}`}`,
   };
   return h(
     'li',
     { class: `entry-mark ${entry.kind}` },
-    icon(entry.kind === 'resumed' ? 'check' : 'warning'),
+    icon({ resumed: 'check', conflated: 'merge' }[entry.kind] ?? 'warning'),
     h('time', { text: clock(entry.at, true) }),
     h('span', { text: words[entry.kind] }),
   );

@@ -97,3 +97,28 @@ export function oneLine(value, max = 160) {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
   return text.length > max ? `${text.slice(0, max)}…` : text;
 }
+
+/** Milliseconds since -> "now", "12 s ago", "3 min ago", "2 h ago", "5 d ago". */
+export function ago(ms) {
+  if (!Number.isFinite(ms)) return '';
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 2) return 'now';
+  if (seconds < 60) return `${seconds} s ago`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ago`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ago` : `${Math.floor(hours / 24)} d ago`;
+}
+
+/** A rate or a size that is to be short: 0.42 -> "0.4", 42.4 -> "42", 12345 -> "12.3k". */
+export function brief(value) {
+  if (!Number.isFinite(value)) return '–';
+  if (value >= 1e6) return `${trimmed(value / 1e6)}M`;
+  if (value >= 1e4) return `${trimmed(value / 1e3)}k`;
+  if (value >= 1e3) return COUNT.format(Math.round(value));
+  return value >= 10 || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1);
+}
+
+function trimmed(value) {
+  return value >= 100 ? String(Math.round(value)) : value.toFixed(1).replace(/\.0$/, '');
+}

@@ -1,5 +1,6 @@
 /** What happened before this page came: a joiner is sent a snapshot, the log holds more. */
 
+import { askJson } from './access.js';
 import { topicPath } from './cursor.js';
 
 const PAGE = 1_000;
@@ -17,11 +18,15 @@ export async function readHistory(topic) {
   for (let page = 0; page < PAGES_MAX; page += 1) {
     const query = new URLSearchParams({ reverse: 'true', limit: String(PAGE) });
     if (before) query.set('since', before);
-    const response = await fetch(`${topicPath(topic)}/events?${query}`, { headers: { Accept: 'application/json' } });
-    // What lay before the last page may have left the log meanwhile.
-    if (!response.ok && page > 0) break;
-    if (!response.ok) throw new Error(`the gateway answered ${response.status}`);
-    const { events, cursor } = await response.json();
+    let found;
+    try {
+      found = await askJson(`${topicPath(topic)}/events?${query}`);
+    } catch (error) {
+      // What lay before the last page may have left the log meanwhile.
+      if (page > 0 && error.status > 0) break;
+      throw error;
+    }
+    const { events, cursor } = found;
     envelopes.push(...events);
     if (!cursor || events.length === 0) break;
     before = cursor;
@@ -32,8 +37,7 @@ export async function readHistory(topic) {
 /** What the gateway holds of a topic now, or null if it cannot be had. */
 export async function readSnapshot(topic) {
   try {
-    const response = await fetch(topicPath(topic), { headers: { Accept: 'application/json' }, cache: 'no-store' });
-    return response.ok ? await response.json() : null;
+    return await askJson(topicPath(topic));
   } catch {
     return null;
   }

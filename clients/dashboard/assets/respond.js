@@ -1,5 +1,6 @@
 /** Sends an answer to a question, and puts what comes back into words. */
 
+import { refused as credentialRefused, withCredential } from './access.js';
 import { parseTopic } from './cursor.js';
 import { clock } from './format.js';
 
@@ -16,7 +17,7 @@ export async function respond(topic, clarificationId, response) {
   try {
     answer = await fetch('/api/wizard/clarifications/respond', {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
+      headers: withCredential({ 'Content-Type': 'application/json' }),
       body: JSON.stringify({ sessionId, clarificationId, response }),
     });
   } catch {
@@ -24,6 +25,7 @@ export async function respond(topic, clarificationId, response) {
   }
   if (answer.ok) return { ok: true };
   const body = await answer.json().catch(() => ({}));
+  if (answer.status === 401) credentialRefused(body.error ?? 'the credential was refused');
   return refused(answer, body);
 }
 

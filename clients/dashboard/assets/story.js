@@ -50,6 +50,7 @@ export class Story {
     this.epoch = null;
     this.lastSeq = 0;
     this.known = 0;
+    this.conflated = 0;
   }
 
   /** How many events of the log are not on the timeline: merged before they came here, or older than this page. */
@@ -68,6 +69,7 @@ export class Story {
       this.mark({ kind: 'gap', from: item.from, to: item.to, newLog: item.newLog, at: item.receivedAt });
       return;
     }
+    this.#noteSkipped(item);
     this.epoch = item.epoch;
     this.lastSeq = item.seq;
     this.known += 1;
@@ -94,6 +96,15 @@ export class Story {
       default:
         this.#progress(data);
     }
+  }
+
+  /** Live events that follow each other with a hole between: newer states stood for those in it. */
+  #noteSkipped(item) {
+    if (item.replayed || item.epoch !== this.epoch || this.lastSeq === 0) return;
+    const skipped = item.seq - this.lastSeq - 1;
+    if (skipped <= 0) return;
+    this.conflated += skipped;
+    this.mark({ kind: 'conflated', count: skipped, from: this.lastSeq + 1, to: item.seq - 1, at: timeOf(item) });
   }
 
   /** Puts an entry on the timeline; the oldest leaves when it is full. */

@@ -5,10 +5,10 @@
  */
 
 import './clarification-card.js';
-import './connection-state.js';
 import './event-timeline.js';
 import './overview.js';
 import './result-list.js';
+import './watchers.js';
 import { refusalCard } from './connection-state.js';
 import { arrange, h, paintLater, setText } from './element.js';
 import { Figures } from './figures.js';
@@ -26,7 +26,7 @@ export class TopicPage extends HTMLElement {
   #announced = new Set();
   #asking = false;
   #askAgain = false;
-  #draw = paintLater(() => this.#show());
+  #draw = paintLater(() => this.isConnected && this.#show());
 
   connectedCallback() {
     this.story = new Story(this.topic);
@@ -38,20 +38,32 @@ export class TopicPage extends HTMLElement {
     this.#build();
     this.stream.start();
     this.clock = setInterval(() => this.#tick(), 500);
-    addEventListener('online', () => this.stream.retryNow());
-    addEventListener('pagehide', () => this.stream.stop());
-    addEventListener('pageshow', (event) => event.persisted && this.stream.start());
+    this.wake = {
+      online: () => this.stream.retryNow(),
+      pagehide: () => this.stream.stop(),
+      pageshow: (event) => event.persisted && this.stream.start(),
+    };
+    for (const [name, listener] of Object.entries(this.wake)) addEventListener(name, listener);
     this.#draw();
   }
 
+  disconnectedCallback() {
+    this.stream.stop();
+    clearInterval(this.clock);
+    for (const [name, listener] of Object.entries(this.wake)) removeEventListener(name, listener);
+  }
+
+  focusFilter() {
+    this.timeline.search.focus();
+  }
+
   #build() {
-    this.link = document.createElement('connection-state');
-    this.link.onRetry = () => this.stream.retryNow();
-    document.getElementById('connection').replaceChildren(this.link);
     this.overview = document.createElement('topic-overview');
     this.questions = h('section', { class: 'questions', 'aria-label': 'Questions' });
     this.outcome = document.createElement('topic-outcome');
     this.results = document.createElement('result-list');
+    this.watchers = document.createElement('topic-watchers');
+    this.watchers.hidden = true;
     this.timeline = document.createElement('event-timeline');
     this.timeline.onHistory = () => this.#loadHistory();
     this.live = h('p', { class: 'visually-hidden', 'aria-live': 'polite' });
@@ -61,6 +73,7 @@ export class TopicPage extends HTMLElement {
         ['events', 'Events received'],
         ['rate', 'Rate'],
         ['latency', 'Latency'],
+        ['conflated', 'Conflated'],
         ['gaps', 'Gaps'],
         ['reconnects', 'Reconnects'],
       ].map(([key, label]) => [key, { label, value: h('dd', { 'data-figure': key, text: '–' }) }]),
@@ -70,7 +83,7 @@ export class TopicPage extends HTMLElement {
       { class: 'card figures' },
       ...[...this.cells.values()].map(({ label, value }) => h('div', {}, h('dt', { text: label }), value)),
     );
-    this.append(this.overview, this.outcome, this.questions, figures, this.results, this.timeline, this.live);
+    this.append(this.overview, this.outcome, this.questions, figures, this.watchers, this.results, this.timeline, this.live);
   }
 
   #take(items) {
@@ -106,6 +119,8 @@ export class TopicPage extends HTMLElement {
   }
 
   #link(state) {
+    // A topic that nobody has published to exists from here on.
+    if (state.name === 'live') this.watchers.watch(this.topic);
     if (state.name === 'live' && state.returned) {
       this.story.mark({ kind: 'resumed', cursor: state.cursor, at: Date.now() });
     }
@@ -114,14 +129,13 @@ export class TopicPage extends HTMLElement {
     }
     this.state = state;
     this.figures.reconnects = state.reconnects;
-    this.link.show(state);
+    this.dispatchEvent(new CustomEvent('link', { detail: { state, retry: () => this.stream.retryNow() }, bubbles: true }));
     if (state.name === 'refused') this.replaceChildren(refusalCard(this.topic, state.reason));
     this.#draw();
   }
 
   #tick() {
     const now = Date.now();
-    this.link.tick(now);
     for (const card of this.#cards.values()) card.tick(now);
     this.#showFigures(now);
   }
@@ -169,6 +183,7 @@ export class TopicPage extends HTMLElement {
       events: count(this.figures.events),
       rate: `${rate >= 10 ? count(Math.round(rate)) : rate.toFixed(1)} /s`,
       latency: latency === null ? '–' : duration(latency),
+      conflated: count(this.story.conflated),
       gaps: count(this.figures.gaps),
       reconnects: count(this.figures.reconnects),
     };

@@ -1,153 +1,229 @@
-/** All live topics, asked for every two seconds; without any, how to make the first. */
+/** The overview: how busy the node is, and every live topic; without any, how to make the first. */
 
+import './plot.js';
+import './virtual-list.js';
+import { access } from './access.js';
 import { copyBlock } from './copy-block.js';
-import { pageOf, parseCursor, parseTopic } from './cursor.js';
-import { arrange, h, icon, setAttribute, setText } from './element.js';
-import { count, percent, plural, statusWords, tone } from './format.js';
+import { h, paintLater, setText } from './element.js';
+import { brief, clock, count, duration, plural } from './format.js';
+import { by, sum } from './metrics-text.js';
+import { spark } from './plot.js';
+import { pulse } from './pulse.js';
 import { snippets } from './snippets.js';
+import { TopicRow } from './topic-row.js';
+import { TopicsStream, chosen } from './topics-stream.js';
 
-const REFRESH = 2_000;
-const TIMEOUT = 8_000;
-/** The list says nothing of progress; of so many sessions at a time it is asked for beside it. */
-const PROGRESS_ASKED_MAX = 30;
+const STATES = [
+  ['', 'All'],
+  ['active', 'Active'],
+  ['asking', 'Asking'],
+  ['completed', 'Completed'],
+  ['failed', 'Failed'],
+];
+const ORDERS = [
+  ['newest', 'Newest first'],
+  ['name', 'By name'],
+  ['progress', 'By progress'],
+  ['watching', 'Most watched'],
+];
 
 export class TopicsPage extends HTMLElement {
-  #rows = new Map();
-  #progress = new Map();
+  #wish = { words: '', kind: '', state: '', order: 'newest' };
+  #order = [];
+  #draw = paintLater(() => this.#show());
+  #beat = () => this.#showPulse();
 
   connectedCallback() {
+    this.#build();
+    this.stream = new TopicsStream({ changed: this.#draw, state: (state) => this.#link(state) });
+    this.stream.start();
+    pulse.addEventListener('beat', this.#beat);
+    this.clock = setInterval(() => document.visibilityState === 'visible' && this.#draw(), 1_000);
+    this.sleep = () => (document.visibilityState === 'visible' ? this.stream.start() : this.stream.stop());
+    document.addEventListener('visibilitychange', this.sleep);
+    this.again = () => this.stream.retryNow();
+    addEventListener('online', this.again);
+    this.#showPulse();
+  }
+
+  disconnectedCallback() {
+    this.stream.stop();
+    pulse.removeEventListener('beat', this.#beat);
+    clearInterval(this.clock);
+    document.removeEventListener('visibilitychange', this.sleep);
+    removeEventListener('online', this.again);
+  }
+
+  /** Puts the cursor into the filter; `/` does it. */
+  focusFilter() {
+    this.search.focus();
+    this.search.select();
+  }
+
+  #build() {
+    this.tiles = tiles();
+    this.rates = plot('Events a second', [
+      { key: 'published', label: 'Published', filled: true },
+      { key: 'delivered', label: 'Delivered' },
+      { key: 'conflated', label: 'Conflated' },
+    ], brief, 1);
+    this.latency = plot('From publish to write', [
+      { key: 'p50', label: 'Half within', filled: true },
+      { key: 'p99', label: '99% within' },
+    ], duration, 1);
+    this.figures = h('section', { class: 'pulse', 'aria-label': 'This node', hidden: !access.isAdmin }, this.tiles.element, h('div', { class: 'plots' }, card('Events a second', this.rates), card('From publish to write', this.latency)));
     this.note = h('p', { class: 'section-note', role: 'status', text: 'Asking the gateway…' });
-    this.list = h('ul', { class: 'topic-rows' });
-    this.table = h('section', { class: 'card topics', 'aria-label': 'Live topics', hidden: true }, this.list);
+    this.list = document.createElement('virtual-list');
+    this.list.make = () => new TopicRow();
+    this.list.keyOf = (line) => line.topic;
+    this.list.classList.add('topic-list');
+    this.nothing = h('p', { class: 'empty-line', text: 'No topic matches.', hidden: true });
+    this.table = h('section', { class: 'card topics', 'aria-label': 'Live topics', hidden: true }, this.#filters(), this.list, this.nothing);
     this.welcome = h('section', { class: 'welcome', hidden: true });
     this.append(
       h('div', { class: 'page-head' }, h('div', {}, h('h1', { text: 'Live topics' }), this.note), openForm()),
+      this.figures,
       this.table,
       this.welcome,
     );
     document.title = 'Topics · tidings';
-    this.#keepAsking();
   }
 
-  async #keepAsking() {
-    if (document.visibilityState === 'visible' || !this.asked) await this.#ask();
-    this.asked = true;
-    setTimeout(() => this.#keepAsking(), REFRESH);
-  }
-
-  async #ask() {
-    try {
-      const response = await fetch('/v1/topics', {
-        headers: { Accept: 'application/json' },
-        cache: 'no-store',
-        signal: AbortSignal.timeout(TIMEOUT),
-      });
-      if (!response.ok) throw new Error(`the gateway answered ${response.status}`);
-      const page = await response.json();
-      this.#show(page.topics, Boolean(page.next));
-      await this.#askProgress(page.topics);
-    } catch (error) {
-      const reason = error instanceof TypeError ? 'the gateway cannot be reached' : error.message;
-      setText(this.note, `Not up to date: ${reason}. Trying again.`);
-      this.classList.add('stale');
-    }
-  }
-
-  #show(topics, more) {
-    this.classList.remove('stale');
-    setText(this.note, topics.length === 0 ? 'Nothing is being published at the moment.' : `${plural(topics.length, 'topic')}${more ? ', the first page of more' : ''}`);
-    this.table.hidden = topics.length === 0;
-    this.welcome.hidden = topics.length > 0;
-    if (topics.length === 0 && !this.welcome.firstChild) this.welcome.append(...welcome());
-    const names = new Set(topics.map((each) => each.topic));
-    for (const name of this.#rows.keys()) {
-      if (names.has(name)) continue;
-      this.#rows.delete(name);
-      this.#progress.delete(name);
-    }
-    arrange(this.list, topics.map((each) => this.#row(each)));
-  }
-
-  #row(entry) {
-    let row = this.#rows.get(entry.topic);
-    if (!row) {
-      row = new TopicRow(entry.topic);
-      this.#rows.set(entry.topic, row);
-    }
-    row.show({ ...entry, ...this.#progress.get(entry.topic)?.known });
-    return row.element;
-  }
-
-  /** Asks for the progress of the sessions in which something has happened since. */
-  async #askProgress(topics) {
-    const moved = topics.filter(
-      ({ topic, cursor }) =>
-        topic.startsWith('session:') && eventsUntil(cursor) > 0 && this.#progress.get(topic)?.cursor !== cursor,
-    );
-    const asked = moved.slice(0, PROGRESS_ASKED_MAX).map(async (entry) => {
-      const known = await progressOf(parseTopic(entry.topic).id);
-      this.#progress.set(entry.topic, { cursor: entry.cursor, known });
-      this.#row(entry);
+  #filters() {
+    const wish = (name, value) => {
+      this.#wish[name] = value;
+      this.#order = [];
+      this.#show();
+    };
+    this.search = h('input', {
+      type: 'search',
+      placeholder: 'Filter by name',
+      'aria-label': 'Filter by name',
+      'aria-keyshortcuts': '/',
+      autocomplete: 'off',
+      spellcheck: 'false',
+      on: {
+        input: () => wish('words', this.search.value),
+        keydown: (event) => {
+          if (event.key !== 'ArrowDown') return;
+          event.preventDefault();
+          this.list.focusOn(0);
+        },
+      },
     });
-    await Promise.all(asked);
-  }
-}
-
-/** One line of the list, kept from one answer to the next. */
-class TopicRow {
-  constructor(topic) {
-    const { kind, id } = parseTopic(topic);
-    this.status = h('span', { class: 'status' });
-    this.fill = h('span', { class: 'fill' });
-    this.bar = h('span', { class: 'bar', role: 'progressbar', 'aria-label': `Progress of ${topic}`, 'aria-valuemin': 0, 'aria-valuemax': 100 }, this.fill);
-    this.value = h('span', { class: 'row-value' });
-    this.events = h('span', { class: 'row-count' });
-    this.watching = h('span', { class: 'row-count' });
-    this.element = h(
-      'li',
-      {},
-      h(
-        'a',
-        { class: 'topic-row', href: pageOf(topic), 'data-topic': topic },
-        h('span', { class: 'row-name' }, h('span', { class: 'kind', text: kind }), h('span', { class: 'row-id', text: id })),
-        this.status,
-        h('span', { class: 'row-progress' }, this.bar, this.value),
-        h('span', { class: 'row-counts' }, this.events, this.watching),
-        icon('chevron'),
-      ),
+    this.kinds = h('select', { 'aria-label': 'Kind', on: { change: () => wish('kind', this.kinds.value) } }, h('option', { value: '', text: 'All kinds' }));
+    const order = h('select', { 'aria-label': 'Order', on: { change: () => wish('order', order.value) } }, ...ORDERS.map(([value, text]) => h('option', { value, text })));
+    this.chips = STATES.map(([value, text]) =>
+      h('button', { type: 'button', class: 'chip', 'aria-pressed': String(value === ''), text, on: { click: (event) => {
+        for (const chip of this.chips) chip.setAttribute('aria-pressed', chip === event.currentTarget);
+        wish('state', value);
+      } } }),
     );
+    return h('div', { class: 'list-tools' }, h('div', { class: 'chips', role: 'group', 'aria-label': 'Status' }, ...this.chips), h('div', { class: 'tools' }, this.search, this.kinds, order));
   }
 
-  show(entry) {
-    const events = eventsUntil(entry.cursor);
-    // Somebody may watch a topic before anybody publishes to it.
-    const status = events > 0 ? entry.status : 'waiting';
-    setText(this.status, statusWords(status));
-    setAttribute(this.status, 'class', `status ${tone(status)}`);
-    const known = Number.isFinite(entry.progress);
-    const value = known ? percent(entry.progress) : null;
-    setText(this.value, known ? `${value}%` : '');
-    setAttribute(this.bar, 'aria-valuenow', value);
-    setAttribute(this.bar, 'class', `bar small ${known ? tone(status) : 'unknown'}`);
-    this.fill.style.setProperty('--value', known ? Number(value) : 0);
-    setText(this.events, plural(events, 'event'));
-    setText(this.watching, `${count(entry.subscribers)} watching`);
+  #link(state) {
+    this.classList.toggle('stale', state.name === 'waiting' || state.name === 'refused' || (state.name === 'connecting' && state.reason !== undefined));
+    this.dispatchEvent(new CustomEvent('link', { detail: { state, retry: () => this.stream.retryNow() }, bubbles: true }));
+    if (state.name === 'live') this.lostAt = null;
+    if (state.name === 'waiting') this.lostAt ??= Date.now();
+    if (state.name === 'waiting') this.lostWhy = state.reason;
+    if (state.name === 'refused') setText(this.note, `The gateway refused the list: ${state.reason}`);
+    this.#draw();
+  }
+
+  #show() {
+    const { topics, complete, more, stale } = this.stream;
+    if (!complete) {
+      if (this.lostAt) setText(this.note, `The list cannot be had: ${this.lostWhy}`);
+      if (topics.size > 0) setText(this.note, `${plural(topics.size, 'topic')} of ${count(this.stream.total)}…`);
+      return;
+    }
+    const lines = this.#ordered(topics);
+    const none = topics.size === 0;
+    const counted = none ? 'Nothing is being published at the moment.' : `${plural(topics.size, 'topic')}${more ? ', the first of more' : ''}`;
+    const shown = lines.length === topics.size ? counted : `${count(lines.length)} of ${counted}`;
+    const old = this.lostAt ? `Not up to date since ${clock(this.lostAt)}: ${this.lostWhy}` : stale && `Not up to date: ${stale}`;
+    setText(this.note, old || shown);
+    this.table.hidden = none;
+    this.welcome.hidden = !none;
+    if (none && !this.welcome.firstChild) this.welcome.append(...welcome());
+    this.nothing.hidden = lines.length > 0;
+    this.#showKinds(topics);
+    if (!none) this.list.show(lines);
+  }
+
+  /** While somebody points at the list or moves in it, rows keep their places. */
+  #ordered(topics) {
+    const lines = chosen(topics.values(), this.#wish);
+    const isHeld = this.list.matches(':hover, :focus-within') && this.#order.length > 0;
+    if (isHeld) {
+      const places = new Map(this.#order.map((name, index) => [name, index]));
+      lines.sort((a, b) => (places.get(a.topic) ?? Infinity) - (places.get(b.topic) ?? Infinity) || 0);
+    }
+    this.#order = lines.map((line) => line.topic);
+    return lines;
+  }
+
+  #showKinds(topics) {
+    const kinds = [...new Set([...topics.values()].map((line) => line.kind))].sort();
+    if (kinds.join() === this.shownKinds) return;
+    this.shownKinds = kinds.join();
+    const options = kinds.map((kind) => h('option', { value: kind, text: kind }));
+    this.kinds.replaceChildren(h('option', { value: '', text: 'All kinds' }), ...options);
+    this.kinds.value = kinds.includes(this.#wish.kind) ? this.#wish.kind : '';
+  }
+
+  #showPulse() {
+    const { beats, series, now, reason } = pulse;
+    this.figures.hidden = !access.isAdmin || (series.size === 0 && reason !== null);
+    if (series.size === 0) return;
+    this.rates.show(beats);
+    this.latency.show(beats);
+    const connections = by(series, 'tidings_connections', 'face');
+    const total = connections.reduce((all, [, value]) => all + value, 0) + (sum(series, 'tidings_http_streams') ?? 0);
+    this.tiles.show({
+      topics: count(sum(series, 'tidings_topics') ?? 0),
+      connections: count(total),
+      published: now ? `${brief(now.published)}` : '–',
+      delivered: now ? `${brief(now.delivered)}` : '–',
+      conflated: now ? `${brief(now.conflated)}` : '–',
+      p99: now?.p99 == null ? '–' : duration(now.p99),
+    }, beats);
   }
 }
 
-/** Sequences begin at 1, so the head of a log is also their number. */
-function eventsUntil(cursor) {
-  return parseCursor(cursor)?.seq ?? 0;
-}
-
-async function progressOf(id) {
-  const response = await fetch(`/api/wizard/status/${encodeURIComponent(id)}`, {
-    cache: 'no-store',
-    signal: AbortSignal.timeout(TIMEOUT),
+function tiles() {
+  const all = [
+    ['topics', 'Topics', ''],
+    ['connections', 'Connections', ''],
+    ['published', 'Published', '/s'],
+    ['delivered', 'Delivered', '/s'],
+    ['conflated', 'Conflated', '/s'],
+    ['p99', 'Latency, 99%', ''],
+  ].map(([key, label, unit]) => {
+    const value = h('b', { 'data-tile': key, text: '–' });
+    const shape = h('span', { class: 'tile-spark' });
+    return { key, value, shape, element: h('div', { class: 'tile' }, h('dt', { text: label }), h('dd', {}, value, unit && h('span', { class: 'unit', text: unit })), shape) };
   });
-  if (!response.ok) return {};
-  const { progress, status } = (await response.json()).data;
-  return { progress, status };
+  const show = (values, beats) => {
+    for (const { key, value, shape } of all) {
+      setText(value, values[key]);
+      if (!['topics', 'connections'].includes(key)) shape.replaceChildren(spark(beats, key));
+    }
+  };
+  return { element: h('dl', { class: 'tiles' }, ...all.map((tile) => tile.element)), show };
+}
+
+function plot(label, series, format, least) {
+  const element = document.createElement('live-plot');
+  element.setAttribute('label', label);
+  Object.assign(element, { series, format, least });
+  return element;
+}
+
+function card(title, content) {
+  return h('div', { class: 'card plot-card' }, h('h2', { text: title }), content);
 }
 
 function openForm() {
@@ -161,7 +237,7 @@ function openForm() {
 }
 
 function welcome() {
-  const code = snippets(location.origin);
+  const code = snippets({ origin: location.origin, topic: 'session:hello' });
   return [
     h('h2', { text: 'Publish a first event' }),
     h(
@@ -169,9 +245,11 @@ function welcome() {
       {},
       'Any HTTP client can. Run this, and ',
       h('a', { href: '/?topic=session:hello', text: 'session:hello' }),
-      ' appears here by itself.',
+      ' appears here by itself; or use the page ',
+      h('a', { href: '/?view=try', text: 'Try it' }),
+      '.',
     ),
-    copyBlock('Publish with curl', code.publish),
+    copyBlock('Publish with curl', code.curl),
     h('h2', { text: 'Receive it' }),
     h('p', { text: 'With the stock Socket.IO clients, unchanged.' }),
     h('div', { class: 'two' }, copyBlock('socket.io-client', code.javascript), copyBlock('python-socketio', code.python)),

@@ -110,6 +110,10 @@ export interface TopicPage {
     cursor?: string | undefined;
     subscribers?: number | undefined;
     updated_at?: string | undefined;
+    /** How far it is, in percent, if an event has said so and this node has it in memory. */
+    progress?: number | null | undefined;
+    /** How many questions are open. */
+    questions?: number | undefined;
   }>;
   /** `after` of the next page; null at the end. */
   next: string | null;
@@ -144,7 +148,22 @@ export interface Presence {
     transport?: "websocket" | "polling" | "sse" | "ndjson" | undefined;
     /** How many events it is behind. */
     lag?: number | undefined;
+    /** Handed over as they came. */
+    delivered?: number | undefined;
+    /** Handed over from the snapshot or the log. */
+    replayed?: number | undefined;
+    /** Not handed over, since a newer state stands for them. */
+    conflated?: number | undefined;
   }> | undefined;
+  /** What became of the topic's events on this node, also by those who watch it no more. */
+  tally?: {
+    /** Handed over as they came. */
+    delivered?: number | undefined;
+    /** Handed over from the snapshot or the log. */
+    replayed?: number | undefined;
+    /** Not handed over, since a newer state stands for them. */
+    conflated?: number | undefined;
+  } | undefined;
 }
 
 export interface Answer {
@@ -375,6 +394,85 @@ export interface WebSocketStats {
   total_connections: number;
   libraries_with_subscribers: number;
   subscriptions_by_library: Record<string, unknown>;
+}
+
+export interface Socket {
+  /** The public id. */
+  id: string;
+  node: string;
+  transport: "polling" | "websocket" | "closed";
+  principal?: string | null | undefined;
+  /** The topics that it subscribes to, and the rooms that it was made to join. */
+  rooms: Array<string>;
+}
+
+export interface Everywhere {
+  /** How many sockets it concerned. */
+  count: number;
+  /** Only where they are listed. */
+  sockets?: Array<Socket> | undefined;
+  /** How many nodes did their part. */
+  nodes: number;
+  /** The nodes that did not answer within `cluster.answer_timeout`: what became of it there is open. */
+  unanswered: Array<string>;
+}
+
+export interface Connection {
+  /** `socketio`, a dialect of the plain WebSocket face, `sse` or `ndjson`. */
+  face?: string | undefined;
+  connected_at?: string | undefined;
+  /** The public id of the connection. */
+  connection?: string | undefined;
+  transport?: "websocket" | "polling" | "sse" | "ndjson" | undefined;
+  principal?: string | null | undefined;
+  address?: string | null | undefined;
+  path?: string | undefined;
+  /** Some of the topics that it watches. */
+  topics?: Array<string> | undefined;
+  /** How many topics it watches, if that is known. */
+  subscriptions?: number | null | undefined;
+  /** How many events it is behind where it is behind most, if that is known. */
+  lag?: number | null | undefined;
+}
+
+export interface ConnectionPage {
+  /** How many connections this node has. */
+  total?: number | undefined;
+  /** How many there are of each face. */
+  faces?: Record<string, unknown> | undefined;
+  /** How many have ended since the node began, by reason. */
+  closed?: Record<string, unknown> | undefined;
+  connections?: Array<Connection> | undefined;
+  /** Connections that ended, the last first; at most `limit.connections_ended_max`. */
+  ended?: Array<Connection & {
+    ended_at?: string | undefined;
+    /** As in the metric `tidings_connections_closed`. */
+    close_reason?: string | undefined;
+  }> | undefined;
+  limits?: Array<{
+    /** Its key in the configuration. */
+    limit?: string | undefined;
+    max?: number | undefined;
+  }> | undefined;
+}
+
+export interface Node {
+  /** Its id among the others; empty where there are no others. */
+  node?: string | undefined;
+  /** Where the others reach it. */
+  address?: string | undefined;
+  is_this?: boolean | undefined;
+  status?: "ok" | "draining" | "away" | undefined;
+  version?: string | undefined;
+  uptime_seconds?: number | undefined;
+  connections?: number | undefined;
+  topics?: number | undefined;
+  subscriptions?: number | undefined;
+  store?: {
+    promise?: string | undefined;
+    bytes?: number | undefined;
+    state?: string | undefined;
+  } | undefined;
 }
 
 /** Sent first. */

@@ -13,6 +13,9 @@ pub struct VerifyArgs {
     /// A gateway that runs already; without it one is started, and may be killed
     #[arg(long)]
     pub url: Option<String>,
+    /// Token or API key to show it [env: `TIDINGS_TOKEN`]; better not on a command line
+    #[arg(long, value_name = "TOKEN", requires = "url")]
+    pub token: Option<String>,
     /// How many clients
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub clients: u32,
@@ -31,6 +34,9 @@ pub struct VerifyArgs {
     /// Faults to make [default: all that the gateway allows]
     #[arg(long, value_delimiter = ',')]
     pub faults: Option<Vec<Fault>>,
+    /// Bytes that each event is longer by
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub size: u32,
     /// Mean time between two faults of one client
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = quantity::duration::parse)]
     pub every: Duration,
@@ -61,6 +67,8 @@ pub enum Fault {
     Delay,
     /// A client stops reading for a while
     Stall,
+    /// One client of ten reads nothing, or a trickle, for so long that the gateway has to close it
+    Stuck,
     /// Replies to producers are cut off, and they publish again with the same key
     Retry,
     /// All connections are cut at once

@@ -61,6 +61,8 @@ pub(super) struct Setup {
     pub(super) door: Door,
     pub(super) proxy: Option<Proxy>,
     pub(super) topics: Vec<usize>,
+    /// It is one of those that do not read.
+    pub(super) is_stuck: bool,
     pub(super) dice: Dice,
 }
 
@@ -72,9 +74,14 @@ impl Client {
             door,
             proxy,
             topics,
+            is_stuck,
             dice,
         } = setup;
-        let faults = Disturbance::possible(&scene.plan.faults, manner, proxy.is_some());
+        let faults = if is_stuck {
+            vec![Fault::Stuck]
+        } else {
+            Disturbance::possible(&scene.plan.faults, manner, proxy.is_some())
+        };
         Self {
             application: Application::new(&scene, &topics),
             session: Session::default(),

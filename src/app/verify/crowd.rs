@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant, sleep, sleep_until};
 use super::client::{Client, Manner, Setup};
 use super::dice::Dice;
 use super::ledger::Wrong;
+use super::plan::Plan;
 use super::producer::Producer;
 use super::proxy::Proxy;
 use super::scene::{Phase, Scene};
@@ -27,6 +28,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// One of so many clients is behind a network of ours, and has a small receive buffer.
 const NETWORKED: usize = 3;
 
+/// One of so many clients does not read, if any do.
+const STUCK: usize = 10;
+
 /// The receive buffer of a client that stalls, so that the gateway feels it soon.
 const RECEIVE_BYTES: u32 = 8 * 1024;
 
@@ -41,7 +45,7 @@ pub(super) struct Crowd {
 impl Crowd {
     /// Connects all clients. Returns when all are subscribed.
     pub(super) async fn gather(scene: &Arc<Scene>, url: &str) -> anyhow::Result<Self> {
-        let town = Town::new(url).await?;
+        let town = Town::new(&scene.plan, url).await?;
         // The tasks belong to this set and end with it.
         let mut clients = JoinSet::new();
         let deadline = Instant::now() + scene.plan.patience;
@@ -63,14 +67,14 @@ impl Crowd {
 
     /// Starts the producers.
     pub(super) async fn producers(scene: &Arc<Scene>, url: &str) -> anyhow::Result<JoinSet<()>> {
-        let town = Town::new(url).await?;
+        let town = Town::new(&scene.plan, url).await?;
         let mut producers = JoinSet::new();
         for number in 0..scene.plan.producers {
             let (gateway, proxy) = if scene.plan.has(Fault::Retry) {
                 let proxy = Proxy::start(town.target).await?;
-                (Gateway::new(&proxy.url())?, Some(proxy))
+                (scene.plan.gateway(&proxy.url())?, Some(proxy))
             } else {
-                (Gateway::new(url)?, None)
+                (scene.plan.gateway(url)?, None)
             };
             let producer = Producer {
                 scene: Arc::clone(scene),
@@ -110,8 +114,8 @@ struct Town {
 }
 
 impl Town {
-    async fn new(url: &str) -> anyhow::Result<Self> {
-        let gateway = Gateway::new(url)?;
+    async fn new(plan: &Plan, url: &str) -> anyhow::Result<Self> {
+        let gateway = plan.gateway(url)?;
         let target = lookup_host(gateway.authority())
             .await
             .ok()
@@ -127,7 +131,7 @@ impl Town {
         };
         let gateways = sources
             .into_iter()
-            .map(|source| Ok((source, Gateway::from_address(url, source)?)));
+            .map(|source| Ok((source, plan.gateway_from(url, source)?)));
         Ok(Self {
             target,
             gateways: gateways.collect::<anyhow::Result<_>>()?,
@@ -143,7 +147,9 @@ impl Town {
         } else {
             Recovery::Stock
         };
+        let is_stuck = scene.plan.has(Fault::Stuck) && number % STUCK == STUCK - 1;
         let manner = match dice.below(5) {
+            _ if is_stuck => Manner::Websocket,
             0 => Manner::Polling,
             1 => Manner::Upgrade,
             _ => Manner::Websocket,
@@ -152,11 +158,11 @@ impl Town {
         let mut proxy = None;
         if scene.plan.needs_network() && number.is_multiple_of(NETWORKED) {
             let ours = Proxy::start(self.target).await?;
-            gateway = Gateway::new(&ours.url())?;
+            gateway = scene.plan.gateway(&ours.url())?;
             source = None;
             proxy = Some(ours);
         }
-        let is_small = scene.plan.has(Fault::Stall) && number % NETWORKED == 1;
+        let is_small = scene.plan.has(Fault::Stall) && number % NETWORKED == 1 || is_stuck;
         let door = Door {
             gateway,
             recovery,
@@ -168,6 +174,7 @@ impl Town {
             door,
             proxy,
             topics,
+            is_stuck,
             dice,
         };
         Ok(Client::new(Arc::clone(scene), setup))

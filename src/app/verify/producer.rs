@@ -132,13 +132,14 @@ impl Producer {
         }
     }
 
-    /// Mostly short, at times some packets long.
+    /// Mostly short, at times some packets long; beyond what the plan asks for.
     fn padding(&mut self) -> usize {
-        match self.dice.below(100) {
+        let drawn = match self.dice.below(100) {
             0 => self.dice.below(60_000),
             1..10 => self.dice.below(4_000),
             _ => self.dice.below(200),
-        }
+        };
+        drawn + self.scene.plan.size
     }
 }
 

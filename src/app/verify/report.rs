@@ -31,6 +31,8 @@ pub(super) struct Report {
     never_back: u64,
     attempts_failed: u64,
     unacknowledged: u64,
+    stuck_closed: u64,
+    stuck_open: u64,
     repeats: u64,
     receipts_changed: u64,
     log: LogFigures,
@@ -122,6 +124,8 @@ impl Report {
             never_back: tally.never_back.get(),
             attempts_failed: tally.attempts_failed.get(),
             unacknowledged: tally.unacknowledged.get(),
+            stuck_closed: tally.stuck_closed.get(),
+            stuck_open: tally.stuck_open.get(),
             repeats: tally.repeats.get(),
             receipts_changed: tally.receipts_changed.get(),
             log: LogFigures {
@@ -228,6 +232,13 @@ impl Report {
             ("publish to delivery", self.delivery_ms.told()),
             ("time to resume", self.resumption_ms.told()),
         ];
+        if self.stuck_closed + self.stuck_open > 0 {
+            let told = format!(
+                "{} closed by the gateway, {} not",
+                self.stuck_closed, self.stuck_open
+            );
+            rows.push(("did not read", told));
+        }
         rows.extend(memory.map(|memory| ("gateway's memory", memory)));
         rows
     }

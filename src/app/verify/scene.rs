@@ -86,6 +86,9 @@ pub(super) struct Tally {
     pub(super) never_back: Count,
     /// Attempts to come back that failed.
     pub(super) attempts_failed: Count,
+    /// Times that a client which did not read was closed by the gateway, or was not.
+    pub(super) stuck_closed: Count,
+    pub(super) stuck_open: Count,
     /// Publishes that were sent again.
     pub(super) repeats: Count,
     /// Publishes whose repetition brought another receipt.

@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::Method;
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::auth::{Action, Principal, Role};
-use crate::connection::{Admission, Door, Visitor, owner_of};
+use crate::connection::{Admission, Attendance, ConnectionId, Door, Standing, Visitor, owner_of};
 use crate::face::http;
+use crate::face::http::nodes::STANDING;
 use crate::face::http::refusal::{Code, Refusal};
-use crate::limit::{Account, Places, Quota};
+use crate::limit::{Account, Limit, Places, Quota, Reached};
 use crate::topic::{Draft, DraftError, TopicName};
 
 /// Paths that tell nothing of topics and are asked by those who have no credential: probes, the
 /// documents of the interface, the page.
-const OPEN: [&str; 11] = [
+const OPEN: [&str; 12] = [
     "/",
     "/healthz",
     "/readyz",
@@ -32,6 +32,8 @@ const OPEN: [&str; 11] = [
     "/robots.txt",
     // Its clients show their token in their first message, and are closed without one.
     "/ws/connect",
+    // Nodes prove that they are nodes.
+    STANDING,
 ];
 
 /// What the paths of open files begin with.
@@ -41,7 +43,7 @@ const OPEN_FILES: [&str; 2] = ["/assets/", "/docs/"];
 const OPERATORS: &str = "/metrics";
 
 /// What is only for administrators.
-const ADMIN: &str = "/v1/admin/";
+const ADMIN: [&str; 3] = ["/v1/admin/", "/v1/sockets", "/v1/emit"];
 
 /// Who sent a request, and where they are.
 #[derive(Clone)]
@@ -51,27 +53,25 @@ pub(crate) struct Caller {
     door: Door,
 }
 
-/// Lets a request in, or refuses it.
-pub(crate) async fn run(
-    State(state): State<http::State>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match admit(&state, &mut request).await {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => {
-            let is_unknown = refusal.code() == Code::Unauthorized;
-            let mut response = refusal.into_response();
-            if is_unknown {
-                let scheme = HeaderValue::from_static("Bearer");
-                response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
-            }
-            response
-        }
+/// The answer to somebody who is not let in.
+pub(crate) fn refused(refusal: Refusal) -> Response {
+    let is_unknown = refusal.code() == Code::Unauthorized;
+    let mut response = refusal.into_response();
+    if is_unknown {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
     }
+    response
 }
 
-async fn admit(state: &http::State, request: &mut Request) -> Result<(), Refusal> {
+/// Who sent a request; nobody, if the path is open to all.
+///
+/// # Errors
+/// When they may not.
+pub(crate) async fn admit(
+    state: &http::State,
+    request: &mut Request,
+) -> Result<Option<Caller>, Refusal> {
     let door = state.door();
     let visitor = door.visitor(request);
     if !door.admits_origin(request.headers(), &visitor) {
@@ -82,25 +82,25 @@ async fn admit(state: &http::State, request: &mut Request) -> Result<(), Refusal
     let is_open = OPEN.contains(&path) || OPEN_FILES.iter().any(|files| path.starts_with(files));
     let is_question = *request.method() == Method::OPTIONS;
     if is_open || is_question || (path == OPERATORS && visitor.is_local()) {
-        return Ok(());
+        return Ok(None);
     }
     let principal = door
         .admit(&visitor.credentials)
         .await
         .map_err(|refusal| Refusal::new(Code::Unauthorized, refusal.to_string()))?;
     let is_operator = principal.is_admin() || principal.role == Role::Producer;
+    let is_for_admins = ADMIN.iter().any(|paths| path.starts_with(paths));
     let is_forbidden =
-        (path == OPERATORS && !is_operator) || (path.starts_with(ADMIN) && !principal.is_admin());
+        (path == OPERATORS && !is_operator) || (is_for_admins && !principal.is_admin());
     if is_forbidden {
         let detail = format!("`{path}` is not for the role `{}`", principal.role.as_str());
         return Err(Refusal::new(Code::Forbidden, detail));
     }
-    request.extensions_mut().insert(Caller {
+    Ok(Some(Caller {
         principal,
         visitor,
         door: door.clone(),
-    });
-    Ok(())
+    }))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -115,21 +115,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 impl Caller {
     /// Whether the caller may do something to a topic.
-    pub(crate) fn may(&self, action: Action, topic: &TopicName) -> bool {
-        self.door.may(&self.principal, action, topic)
+    ///
+    /// # Errors
+    /// When the store that knows whose the topic is is away.
+    pub(crate) async fn may(&self, action: Action, topic: &TopicName) -> Result<bool, Refusal> {
+        Ok(self.door.may(&self.principal, action, topic).await?)
     }
 
     /// Refuses as if the topic did not exist, unless the caller may.
     ///
     /// # Errors
     /// `refusal`, when it may not.
-    pub(crate) fn must(
+    pub(crate) async fn must(
         &self,
         action: Action,
         topic: &TopicName,
         refusal: impl FnOnce(&TopicName) -> Refusal,
     ) -> Result<(), Refusal> {
-        if self.may(action, topic) {
+        if self.may(action, topic).await? {
             Ok(())
         } else {
             Err(refusal(topic))
@@ -140,11 +143,12 @@ impl Caller {
     ///
     /// # Errors
     /// When it may not.
-    pub(crate) fn must_publish(&self, topic: &TopicName) -> Result<(), Refusal> {
-        self.must(Action::Publish, topic, |topic| {
+    pub(crate) async fn must_publish(&self, topic: &TopicName) -> Result<(), Refusal> {
+        let forbidden = |topic: &TopicName| {
             let detail = format!("you may not publish to `{topic}`");
             Refusal::new(Code::Forbidden, detail)
-        })
+        };
+        self.must(Action::Publish, topic, forbidden).await
     }
 
     /// The draft with the owner that its topic is to have.
@@ -167,13 +171,37 @@ impl Caller {
         Admission::new(self.door.clone(), Arc::clone(&self.principal))
     }
 
+    /// Enters a stream of the caller into the roster, under the id that presence shows.
+    pub(crate) fn enter_as(
+        &self,
+        connection: String,
+        (transport, path): (&'static str, String),
+    ) -> Attendance {
+        let standing = Standing {
+            connection,
+            transport,
+            principal: self.name(),
+            address: Some(self.visitor.address),
+            path,
+            topics: Vec::new(),
+            subscriptions: None,
+            lag: None,
+        };
+        self.door.roster().enter(transport, Arc::new(standing))
+    }
+
+    /// The same, under an id of its own.
+    pub(crate) fn enter(&self, transport: &'static str, path: String) -> Attendance {
+        self.enter_as(ConnectionId::new().to_string(), (transport, path))
+    }
+
     /// The places of a connection that stays.
     ///
     /// # Errors
     /// When the caller or its address holds as many as it may.
-    pub(crate) fn take_places(&self) -> Result<Places, Refusal> {
-        let limits = self.door.limits();
-        Ok(limits.connect(self.visitor.address, self.name().as_deref())?)
+    pub(crate) async fn take_places(&self) -> Result<Places, Refusal> {
+        let (address, user) = (Some(self.visitor.address), self.name());
+        Ok(self.door.connect(address, user.as_deref()).await?)
     }
 
     /// The name of the caller, if it has one.
@@ -198,17 +226,31 @@ impl Caller {
 
 /// The headers that tell what may still be published at once (draft of the IETF group httpapi).
 pub(crate) fn rate_headers(quota: Option<Quota>) -> HeaderMap {
+    quota.map_or_else(HeaderMap::new, |quota| {
+        rate(
+            (quota.max, quota.window_seconds),
+            quota.left,
+            quota.window_seconds,
+        )
+    })
+}
+
+/// The same when nothing is left of it.
+pub(crate) fn reached_headers(reached: &Reached) -> HeaderMap {
+    match reached.limit {
+        Limit::Events => rate((reached.max, 1), 0, reached.retry_after_seconds()),
+        _ => HeaderMap::new(),
+    }
+}
+
+fn rate((max, window): (u32, u32), left: u32, reset: u32) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let Some(quota) = quota else {
-        return headers;
-    };
-    let (max, window, left) = (quota.max, quota.window_seconds, quota.left);
     for (name, text) in [
         (
             "ratelimit-policy",
             format!(r#""events";q={max};w={window}"#),
         ),
-        ("ratelimit", format!(r#""events";r={left};t={window}"#)),
+        ("ratelimit", format!(r#""events";r={left};t={reset}"#)),
     ] {
         let value = HeaderValue::try_from(text).expect("numbers are a header value");
         headers.insert(HeaderName::from_static(name), value);

@@ -26,6 +26,11 @@ pub struct Config {
     /// How long an SSE client that was cut off is told to wait before it comes back.
     #[serde(with = "crate::quantity::duration")]
     pub sse_retry: Duration,
+    /// How often the live list of topics is read at most.
+    #[serde(with = "crate::quantity::duration")]
+    pub topics_interval: Duration,
+    /// Most topics that the live list has.
+    pub topics_live_max: usize,
     /// Origins whose pages may use the gateway; `*` is any, and then never with credentials.
     pub cors_origins: Vec<String>,
     /// How long a browser may remember what CORS allows.

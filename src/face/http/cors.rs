@@ -1,7 +1,7 @@
 //! Which pages of other origins may use the gateway. The app puts this layer outermost.
 
-use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::header::{ORIGIN, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method, Request};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use crate::face::http::Config;
@@ -33,6 +33,17 @@ pub fn cors(config: &Config) -> Result<CorsLayer, OriginError> {
     Ok(layer
         .allow_origin(AllowOrigin::list(origins?))
         .allow_credentials(true))
+}
+
+/// Whether a request is for the layer: not where no page asks and no cache keeps the answer, which
+/// is most of what producers and polling scripts send.
+pub fn concerns<B>(request: &Request<B>) -> bool {
+    let is_kept = *request.method() != Method::POST
+        && !request
+            .uri()
+            .query()
+            .is_some_and(|query| query.contains("sid="));
+    is_kept || request.headers().contains_key(ORIGIN)
 }
 
 fn origin(text: &str) -> Result<HeaderValue, OriginError> {

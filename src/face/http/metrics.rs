@@ -1,5 +1,7 @@
 //! The counters of the HTTP face.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -8,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::face::http::refusal::Code;
+use crate::histogram::Histogram;
 
 /// The counters of the HTTP face.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +18,7 @@ pub struct Metrics {
     responses: Family<StatusLabel, Counter>,
     refusals: Family<CodeLabel, Counter>,
     streams: Gauge,
+    requests: Histogram,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,10 +50,16 @@ impl Metrics {
             "Open SSE and NDJSON streams",
             m.streams.clone(),
         );
+        registry.register(
+            "tidings_http_request_seconds",
+            "From the head of an HTTP request to the head of its answer",
+            m.requests.clone(),
+        );
         m
     }
 
-    pub(crate) fn responded(&self, status: StatusCode) {
+    pub(crate) fn responded(&self, status: StatusCode, took: Duration) {
+        self.requests.observe(took);
         self.responses
             .get_or_create(&StatusLabel {
                 status: status.as_u16(),

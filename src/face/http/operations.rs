@@ -12,7 +12,7 @@ use crate::face::http::refusal::{Code, Refusal};
 use crate::store::Condition;
 
 /// The version of the gateway.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// `GET /healthz`: the process answers.
 pub(crate) async fn alive() -> &'static str {
@@ -29,6 +29,10 @@ pub(crate) async fn ready(State(state): State<http::State>) -> Result<&'static s
     }
     if let Condition::Away(why) = state.hub().store().condition() {
         let detail = format!("the store cannot write: {why}");
+        return Err(Refusal::new(Code::StoreAway, detail));
+    }
+    if !state.sockets().nodes().is_joined() {
+        let detail = "the other nodes do not know of this one yet";
         return Err(Refusal::new(Code::StoreAway, detail));
     }
     Ok("ready\n")
@@ -50,6 +54,7 @@ pub(crate) async fn health(State(state): State<http::State>) -> Response {
 
 /// `GET /metrics`: everything that is counted, in the text form that Prometheus reads.
 pub(crate) async fn metrics(State(state): State<http::State>) -> Result<Response, Refusal> {
+    state.hub().store().measure();
     let mut text = String::new();
     encode(&mut text, state.registry())
         .map_err(|_| Refusal::new(Code::Internal, "the metrics could not be written"))?;

@@ -1,10 +1,9 @@
 //! Publishing: one event to a topic, or a batch to many.
 
 use axum::Extension;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -36,9 +35,6 @@ enum Form {
     Lines,
 }
 
-/// Who asks, and how, besides the body.
-type Asks = (Caller, Extension<RequestId>, HeaderMap);
-
 /// A request to publish, before its body is understood.
 struct Posted<'a> {
     headers: &'a HeaderMap,
@@ -48,31 +44,69 @@ struct Posted<'a> {
     entries_max: usize,
 }
 
+/// What a request to publish is for.
+pub(crate) enum Target {
+    /// `POST /v1/topics/{topic}/events`
+    Topic(TopicName),
+    /// `POST /v1/events`
+    Any,
+}
+
+impl Target {
+    /// The target of a request, unless it is something else, or a name that has to be decoded
+    /// first or is none.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        if request.method() != Method::POST {
+            return None;
+        }
+        let path = request.uri().path();
+        if path == "/v1/events" {
+            return Some(Self::Any);
+        }
+        let name = path.strip_prefix("/v1/topics/")?.strip_suffix("/events")?;
+        if name.contains(['%', '/']) {
+            return None;
+        }
+        name.parse().ok().map(Self::Topic)
+    }
+}
+
 /// `POST /v1/topics/{topic}/events`
 pub(crate) async fn to_topic(
     State(state): State<http::State>,
     TopicPath(topic): TopicPath,
-    asks: Asks,
-    body: Body,
+    (caller, Extension(id)): (Caller, Extension<RequestId>),
+    request: Request,
 ) -> Result<Response, Refusal> {
-    publish(&state, Some(&topic), &asks, body).await
+    run(&state, Target::Topic(topic), (&caller, &id), request).await
 }
 
 /// `POST /v1/events`
 pub(crate) async fn to_many(
     State(state): State<http::State>,
-    asks: Asks,
-    body: Body,
+    (caller, Extension(id)): (Caller, Extension<RequestId>),
+    request: Request,
 ) -> Result<Response, Refusal> {
-    publish(&state, None, &asks, body).await
+    run(&state, Target::Any, (&caller, &id), request).await
 }
 
-async fn publish(
+/// Publishes what a request brings.
+///
+/// # Errors
+/// When it is malformed, too much, or not allowed. What is wrong with one entry of a batch is told
+/// in its answer.
+pub(crate) async fn run(
     state: &http::State,
-    topic: Option<&TopicName>,
-    (caller, Extension(id), headers): &Asks,
-    body: Body,
+    target: Target,
+    (caller, id): (&Caller, &RequestId),
+    request: Request,
 ) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let headers = &parts.headers;
+    let topic = match &target {
+        Target::Topic(topic) => Some(topic),
+        Target::Any => None,
+    };
     let header_key = header_key(headers)?;
     let body = extract::body(body, state.config().body_bytes_max.bytes()).await?;
     let posted = Posted {
@@ -115,7 +149,7 @@ async fn submit(
     let key = header_key
         .or(submission.idempotency_key.as_deref())
         .map(Idempotency);
-    caller.must_publish(submission.draft.topic())?;
+    caller.must_publish(submission.draft.topic()).await?;
     let draft = caller.own(submission.draft, submission.owner.as_deref())?;
     Ok(state.hub().append(draft, key).await?)
 }

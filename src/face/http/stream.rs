@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, Stream, stream};
 
 use crate::auth::Action;
-use crate::connection::{Admission, Notice};
+use crate::connection::{Admission, Attendance, CloseReason, Notice};
 use crate::drain::{Drain, Turn};
 use crate::face::envelope::{self, Telling};
 use crate::face::http;
@@ -51,6 +51,7 @@ struct Open {
     /// What is sent at once, before any event.
     opening: Option<Vec<u8>>,
     admission: Admission,
+    attendance: Attendance,
     _places: Places,
     _counted: OpenStream,
 }
@@ -76,6 +77,8 @@ pub(crate) async fn open(
         principal: caller.name(),
         transport: form.transport(),
     };
+    let path = format!("/v1/topics/{topic}/events");
+    let attendance = caller.enter_as(reader.connection.clone(), (form.transport(), path));
     let wanted = [(topic.clone(), from.cursor().cloned())];
     let _prepared = state.hub().prepare(&wanted).await?;
     let open = Open {
@@ -87,7 +90,8 @@ pub(crate) async fn open(
         turn: Turn::default(),
         opening: form.opening(state.config().sse_retry),
         admission: caller.attend(),
-        _places: caller.take_places()?,
+        attendance,
+        _places: caller.take_places().await?,
         _counted: state.metrics().stream_opened(),
     };
     let headers = [
@@ -115,14 +119,24 @@ impl Open {
             return Some(opening.into());
         }
         if self.drain.are_doors_closed() {
+            self.attendance.end(CloseReason::Drain);
             return None;
         }
         let item = tokio::select! {
             biased;
             item = self.feed.next() => item,
             // What was published before may be there although nobody was woken yet.
-            () = self.turn.comes(&self.drain) => self.feed.next().now_or_never()?,
-            () = ended(&self.admission, &self.topic) => return None,
+            () = self.turn.comes(&self.drain) => {
+                let last = self.feed.next().now_or_never();
+                if last.is_none() {
+                    self.attendance.end(CloseReason::Drain);
+                }
+                last?
+            }
+            reason = ended(&self.admission, &self.topic) => {
+                self.attendance.end(reason);
+                return None;
+            }
             () = tokio::time::sleep(self.keepalive_interval) => {
                 return Some(Bytes::from_static(self.form.keep_alive()));
             }
@@ -140,11 +154,12 @@ impl Open {
 
 /// Returns when the reader is no longer let in. A stream has no way to show a new token: its reader
 /// comes back with one, and its cursor.
-async fn ended(admission: &Admission, topic: &TopicName) {
+async fn ended(admission: &Admission, topic: &TopicName) -> CloseReason {
     loop {
         match admission.next().await {
-            Notice::Expiring(_) if admission.may(Action::Subscribe, topic) => {}
-            Notice::Expiring(_) | Notice::Ended(_) => return,
+            Notice::Expiring(_) if admission.may_surely(Action::Subscribe, topic).await => {}
+            Notice::Expiring(_) => return CloseReason::Expired,
+            Notice::Ended(reason) => return reason,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Topics: the list, one topic's snapshot, its subscribers, its end.
 
+mod live;
+
 use std::io::Write as _;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
@@ -13,9 +15,10 @@ use crate::face::http;
 use crate::face::http::admission::Caller;
 use crate::face::http::exchange;
 use crate::face::http::extract::{Query, TopicPath};
+use crate::face::http::negotiate::{self, Offer};
 use crate::face::http::refusal::{Code, Refusal};
-use crate::hub::{Description, TopicFilter, TopicLine};
-use crate::topic::{Cursor, Seq, Status, TopicName};
+use crate::hub::{Glance, Hub, Present, Tally, TopicFilter, TopicLine};
+use crate::topic::{Cursor, Event, Seq, Status, TopicName};
 
 /// Which topics are asked for.
 #[derive(Debug, Deserialize)]
@@ -43,14 +46,41 @@ struct Line {
     cursor: Cursor,
     subscribers: usize,
     updated_at: String,
+    /// How far it is, in percent, if an event has said so.
+    progress: Option<f64>,
+    /// How many questions are open.
+    questions: usize,
 }
+
+/// What `Accept` may ask for.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Page,
+    Live,
+}
+
+const OFFERS: [Offer<Form>; 2] = [
+    Offer {
+        form: Form::Page,
+        types: &["application/json"],
+    },
+    Offer {
+        form: Form::Live,
+        types: &["text/event-stream"],
+    },
+];
 
 /// `GET /v1/topics`
 pub(crate) async fn list(
     State(state): State<http::State>,
     caller: Caller,
     Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    let form = negotiate::choose(&headers, &OFFERS).ok_or_else(|| {
+        let detail = "accept `application/json` or `text/event-stream`";
+        Refusal::new(Code::NotAcceptable, detail)
+    })?;
     let limit = state.limit(wanted.limit)?;
     let kind = wanted.kind.as_deref().map(str::parse).transpose()?;
     let filter = TopicFilter {
@@ -58,6 +88,9 @@ pub(crate) async fn list(
         prefix: wanted.prefix,
         after: wanted.after,
     };
+    if matches!(form, Form::Live) {
+        return live::open((state, caller), filter).await;
+    }
     let shown = |topic: &TopicName, owner: Option<&str>| caller.may_read(topic, owner);
     let page = state.hub().topics(&filter, limit, shown).await?;
     let next = page
@@ -65,12 +98,15 @@ pub(crate) async fn list(
         .last()
         .filter(|_| page.more)
         .map(|line| line.topic.clone());
-    let topics = page.topics.into_iter().map(Line::of).collect();
+    let glance = |line| Line::of(line, state.hub());
+    let topics = page.topics.into_iter().map(glance).collect();
     Ok(exchange::to_json(&Page { topics, next }))
 }
 
 impl Line {
-    fn of(line: TopicLine) -> Self {
+    fn of(line: TopicLine, hub: &Hub) -> Self {
+        let known = hub.topic(&line.topic);
+        let glance = known.map(|topic| topic.glance()).unwrap_or_default();
         let TopicLine {
             topic,
             cursor,
@@ -84,8 +120,31 @@ impl Line {
             cursor,
             subscribers,
             updated_at,
+            progress: progress(&glance, status),
+            questions: glance.questions,
         }
     }
+}
+
+/// How far a topic is, in percent.
+fn progress(glance: &Glance, status: Status) -> Option<f64> {
+    if status == Status::Completed {
+        return Some(100.0);
+    }
+    let told = || glance.told.as_deref().and_then(told);
+    let percent = glance.job.or_else(told)?;
+    percent.is_finite().then(|| percent.clamp(0.0, 100.0))
+}
+
+fn told(event: &Event) -> Option<f64> {
+    /// The fields of a payload that tell it.
+    #[derive(Deserialize)]
+    struct Told {
+        progress: Option<f64>,
+        percentage: Option<f64>,
+    }
+    let told: Told = serde_json::from_str(event.payload.json()?).ok()?;
+    told.progress.or(told.percentage)
 }
 
 /// `GET /v1/topics/{topic}`
@@ -94,14 +153,14 @@ pub(crate) async fn snapshot(
     TopicPath(name): TopicPath,
     caller: Caller,
 ) -> Result<Response, Refusal> {
-    caller.must(Action::Read, &name, unknown)?;
+    caller.must(Action::Read, &name, unknown).await?;
     let topic = state.topic(&name).await?;
     let snapshot = topic.snapshot();
     if snapshot.cursor.seq == Seq::ZERO {
         return Err(unknown(&name));
     }
     let mut body = Vec::with_capacity(1024);
-    let (cursor, subscribers) = (&snapshot.cursor, topic.subscribers());
+    let (cursor, subscribers) = (&snapshot.cursor, state.hub().subscribers(&topic).await);
     let status = snapshot.status.as_str();
     write!(
         body,
@@ -133,7 +192,7 @@ pub(crate) async fn delete(
     TopicPath(name): TopicPath,
     caller: Caller,
 ) -> Result<StatusCode, Refusal> {
-    caller.must(Action::Delete, &name, unknown)?;
+    caller.must(Action::Delete, &name, unknown).await?;
     if state.hub().delete(&name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -141,12 +200,14 @@ pub(crate) async fn delete(
     }
 }
 
-/// Who subscribes to a topic on this node.
+/// Who subscribes to a topic, on all nodes.
 #[derive(Debug, Serialize)]
 struct Presence {
     topic: TopicName,
     cursor: Cursor,
-    subscribers: Vec<Description>,
+    subscribers: Vec<Present>,
+    /// What became of its events, also by those who watched it on this node.
+    tally: Tally,
 }
 
 /// `GET /v1/topics/{topic}/subscribers`
@@ -155,13 +216,18 @@ pub(crate) async fn subscribers(
     TopicPath(name): TopicPath,
     caller: Caller,
 ) -> Result<Response, Refusal> {
-    caller.must(Action::Presence, &name, unknown)?;
+    caller.must(Action::Presence, &name, unknown).await?;
     let topic = state.topic(&name).await?;
-    let (cursor, subscribers) = (topic.head(), topic.presence());
+    let (cursor, subscribers) = (topic.head(), state.hub().presence(&topic).await?);
+    let mut tally = topic.departed();
+    for subscriber in &subscribers {
+        tally.add(subscriber.tally());
+    }
     Ok(exchange::to_json(&Presence {
         topic: name,
         cursor,
         subscribers,
+        tally,
     }))
 }
 

@@ -43,6 +43,10 @@ pub struct Config {
     pub answers_max: usize,
     /// Most packets of the engine (pings, acknowledgements) that wait for one connection.
     pub engine_packets_max: usize,
+    /// Most rooms that one operation on sockets may name.
+    pub rooms_max: usize,
+    /// Most sockets that one list of them has.
+    pub sockets_max: usize,
     /// The read buffer of a websocket connection.
     pub read_buffer_bytes: ByteSize,
     /// What a client that comes back may go on with.

@@ -8,7 +8,7 @@ use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Direct, Exit, Link, Stage, State, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::recovery::offset::{Tail, Trail};
-use crate::hub::{Attached, Description, Gap, Lane, Read, Seat, Subscriber, Topic};
+use crate::hub::{Attached, Description, Gap, Lane, Read, Seat, Subscriber, Tally, Topic};
 use crate::topic::{Cursor, Entry, EventName, Seq, TopicName};
 use crate::wire::{Outbox, Sent};
 
@@ -90,6 +90,10 @@ enum Due {
         frames: Vec<Bytes>,
         upto: Seq,
         left_out: u64,
+        /// How many of them are not live.
+        replayed: u64,
+        /// The first live one.
+        oldest: Option<Arc<Entry>>,
     },
 }
 
@@ -121,6 +125,13 @@ impl Subscription {
     /// Where it is now, if it is under way.
     pub(crate) fn cursor(&self) -> Option<Cursor> {
         self.place().as_ref().map(|place| place.cursor.clone())
+    }
+
+    /// How far it has been read, and what became of the events.
+    pub(crate) fn progress(&self) -> Option<(Seq, Tally)> {
+        let held = self.place();
+        let place = held.as_ref()?;
+        Some((place.cursor.seq, place.seat.tally()))
     }
 
     /// Takes its place; the number is that of its offsets. The caller holds the link's lock and has
@@ -167,12 +178,19 @@ impl Subscription {
                     frames,
                     upto,
                     left_out,
+                    replayed,
+                    oldest,
                 } => {
                     if !frames.is_empty() && !state.took(sink.offer(&frames)) {
                         place.lane.hold_up();
                         return false;
                     }
-                    place.seat.count_left_out(FACE, left_out);
+                    place.seat.count_left_out(left_out);
+                    let delivered = place.seat.delivered();
+                    delivered.count(frames.len(), || oldest.as_ref().map(|entry| &*entry.event));
+                    place.seat.count_replayed(replayed);
+                    let live = (frames.len() as u64).saturating_sub(replayed);
+                    place.seat.count_delivered(live);
                     place.cursor.seq = upto;
                     state.mark(place.number, upto);
                 }
@@ -188,7 +206,7 @@ impl Subscription {
             return Due::Gap;
         }
         let (mut frames, mut bytes) = (Vec::with_capacity(page.len()), 0);
-        let (mut upto, mut left_out) = (cursor.seq, 0);
+        let (mut upto, mut left_out, mut replayed) = (cursor.seq, 0, 0);
         for entry in &page {
             let event = &entry.event;
             if self.wants(&event.name) {
@@ -198,6 +216,7 @@ impl Subscription {
                 }
                 bytes += frame.len();
                 frames.push(frame);
+                replayed += u64::from(event.seq <= place.lane.live_after());
             }
             left_out += event.seq.0 - upto.0 - 1;
             upto = event.seq;
@@ -205,29 +224,39 @@ impl Subscription {
         if upto == cursor.seq {
             return Due::Level;
         }
+        let live_after = place.lane.live_after();
+        let is_live = |entry: &Arc<Entry>| entry.event.seq > live_after;
         Due::Frames {
             frames,
             upto,
             left_out,
+            replayed,
+            oldest: page.into_iter().find(is_live),
         }
     }
 
     /// The events that follow the cursor are gone: queues the gap and the snapshot, and goes on
     /// after it.
     fn leap(&self, state: &mut State, place: &mut Place, dialect: Dialect) {
+        let is_told = !place.seat.topic().joins_now(&place.cursor);
         let (backlog, to) = place.seat.topic().joining();
         let from = std::mem::replace(&mut place.cursor, to.clone());
         place.lane = Lane::new(to.seq);
-        place.seat.count_gap();
         if let Some(resumable) = &mut state.resumable {
             place.number = resumable.leap(place.number, &to);
         }
         let number = place.number;
-        let gap = messages::gap(&self.topic, &Gap { from, to }, dialect);
-        state.direct.push_back(Direct::Frames(gap));
+        if is_told {
+            place.seat.count_gap();
+            let gap = messages::gap(&self.topic, &Gap { from, to }, dialect);
+            state.direct.push_back(Direct::Frames(gap));
+        }
         let wanted = backlog.into_iter().filter(|event| self.wants(&event.name));
+        let before = state.direct.len();
         let replays = wanted.map(|event| Direct::Replay(event, number));
         state.direct.extend(replays);
+        let replayed = state.direct.len() - before;
+        place.seat.count_replayed(replayed as u64);
     }
 }
 
@@ -262,6 +291,10 @@ impl Subscriber for Subscription {
             && link.send_direct(&mut state, &mut sink);
     }
 
+    fn face(&self) -> &'static str {
+        FACE
+    }
+
     fn describe(&self, head: Seq) -> Description {
         let (connection, principal, transport) = self.link.upgrade().map_or_else(
             || (String::new(), None, "closed"),
@@ -273,13 +306,14 @@ impl Subscriber for Subscription {
                 (connection, principal, state.exit.as_str())
             },
         );
-        let read = self.cursor().map_or(head, |cursor| cursor.seq);
+        let (read, tally) = self.progress().unwrap_or((head, Tally::default()));
         let lag = head.0.saturating_sub(read.0);
         Description {
             connection,
             principal,
             transport,
             lag,
+            tally,
         }
     }
 }

@@ -268,6 +268,7 @@ mod tests {
             attempt: None,
             owner: None,
             payload,
+            arrival: crate::topic::Arrival::default(),
         }))
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Action, Credentials, Refusal};
+use crate::auth::{Credentials, Refusal};
 use crate::connection::{Admission, CloseReason, Notice, RefreshError};
 use crate::face::socketio::link::Link;
 use crate::face::socketio::messages::{self, Problem};
@@ -61,7 +61,7 @@ pub(crate) async fn enter(
         Arc::clone(&desk.anyone)
     };
     let name = admission.principal().name();
-    let places = desk.door.limits().connect_user(name.as_deref())?;
+    let places = desk.door.connect(None, name.as_deref()).await?;
     if let Some(ticket) = ticket {
         ticket.finish();
     }
@@ -164,9 +164,7 @@ pub(crate) async fn refresh(
     };
     match admission.refresh(token).await {
         Ok(principal) => {
-            subscribing::drop_lost(link, socket, |topic| {
-                admission.may(Action::Subscribe, topic)
-            });
+            subscribing::drop_lost(link, socket, admission).await;
             let expires_at = principal
                 .expires_at
                 .map(|at| iso8601(at.saturating_mul(1000)));

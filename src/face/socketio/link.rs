@@ -24,6 +24,7 @@ use crate::face::socketio::recovery::Resumable;
 use crate::face::socketio::requests::Requests;
 use crate::face::socketio::sessions::Sessions;
 use crate::face::socketio::ticket::Ticket;
+use crate::limit::Limit;
 use crate::topic::Event;
 use crate::wire::Outbox;
 
@@ -42,6 +43,8 @@ pub(crate) struct Link {
     pub(crate) ticket: Option<Arc<Ticket>>,
     /// The engine's id of the session: the client's credential, never shown to others.
     pub(crate) sid: OnceLock<Box<str>>,
+    /// The same as a polling client knows it, if that is another.
+    told: OnceLock<Option<Box<str>>>,
     /// Frees the poll that waits for the engine, or the next one: something is due.
     pub(crate) news: Notify,
     /// Told when a switch to websocket has succeeded or failed.
@@ -174,6 +177,8 @@ pub(crate) struct State {
     pub(crate) is_blocked: bool,
     /// The node drains: when nothing is due any more, the next poll closes the session.
     pub(crate) is_leaving: bool,
+    /// A poll is to be answered at once: the node that relays it drains.
+    pub(crate) is_released: bool,
     pub(crate) close_reason: Option<CloseReason>,
     /// Who has joined the main namespace.
     pub(crate) admission: Option<Arc<Admission>>,
@@ -200,6 +205,13 @@ impl Exit {
 }
 
 impl Link {
+    /// Counts that the client reached a limit.
+    pub(crate) fn count(&self, limit: Limit) {
+        if let Some(ticket) = &self.ticket {
+            ticket.count(limit);
+        }
+    }
+
     pub(crate) fn new(habits: Habits, sessions: &Arc<Sessions>) -> Arc<Self> {
         let Habits {
             dialect,
@@ -217,6 +229,7 @@ impl Link {
             born: Instant::now(),
             sessions: Arc::clone(sessions),
             sid: OnceLock::new(),
+            told: OnceLock::new(),
             news: Notify::new(),
             decided: Notify::new(),
             is_dismissed: AtomicBool::new(false),
@@ -231,6 +244,7 @@ impl Link {
                 attachments: 0,
                 is_blocked: false,
                 is_leaving: false,
+                is_released: false,
                 close_reason: None,
                 admission: None,
                 left_over: VecDeque::new(),
@@ -254,6 +268,16 @@ impl Link {
         }
     }
 
+    /// The id of the session as its client knows it from a handshake on polling, if that is not
+    /// the engine's own.
+    pub(crate) fn told(&self) -> Option<&str> {
+        let sid = self.sid.get()?;
+        let told = self
+            .told
+            .get_or_init(|| self.sessions.told(sid).map(Into::into));
+        told.as_deref()
+    }
+
     /// Joins the main namespace: a new generation, with a public id of its own.
     pub(crate) fn join(&self) -> u64 {
         let mut state = self.lock();
@@ -262,7 +286,9 @@ impl Link {
         state.id = match (self.dialect, self.sid.get()) {
             // These clients take the handshake's id for their own and know no other. It is told to
             // nobody else: see `public_id`.
-            (Dialect::TextEio3, Some(sid)) if !self.is_websocket_born => ConnectionId::of(sid),
+            (Dialect::TextEio3, Some(sid)) if !self.is_websocket_born => {
+                ConnectionId::of(self.told().unwrap_or(sid))
+            }
             // The handshake was given this id instead of the engine's.
             (Dialect::TextEio3, _) => state.id.clone(),
             (Dialect::Text | Dialect::Msgpack, _) if state.generation == 1 => state.id.clone(),
@@ -304,11 +330,9 @@ impl Link {
 
     /// An id that may be shown to others.
     pub(crate) fn public_id(&self, state: &State) -> ConnectionId {
-        if self
-            .sid
-            .get()
-            .is_some_and(|sid| **sid == *state.id.as_str())
-        {
+        let own = self.told.get().and_then(Option::as_deref);
+        let own = own.or(self.sid.get().map(AsRef::as_ref));
+        if own == Some(state.id.as_str()) {
             // Of an old client on polling the id is its credential: others get a digest of it.
             let digest = Sha256::digest(state.id.as_str().as_bytes());
             return ConnectionId::of(&URL_SAFE_NO_PAD.encode(&digest[..15]));

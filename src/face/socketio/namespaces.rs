@@ -8,8 +8,9 @@ use socketioxide::handler::ConnectHandler;
 use socketioxide::socket::DisconnectReason;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::connection::{Admission, CloseReason, ConnectionId, Metrics};
+use crate::connection::{Admission, Attendance, CloseReason, ConnectionId, Metrics};
 use crate::face::socketio::argument;
+use crate::face::socketio::commanding;
 use crate::face::socketio::entering::{self, Denied, Entered};
 use crate::face::socketio::link::{Direct, Link, Parting, WeakLink};
 use crate::face::socketio::messages;
@@ -17,6 +18,7 @@ use crate::face::socketio::operations;
 use crate::face::socketio::pacing::Reply;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
+use crate::face::socketio::standing::Client;
 use crate::face::socketio::subscribing;
 use crate::limit::Places;
 
@@ -104,25 +106,23 @@ async fn join_main(
         "auth:refresh" => What::Refresh,
         other => What::Unknown(other.to_owned()),
     });
-    if desk.hub.store().is_shared() {
-        // Other emitters may mean it by its id.
-        socket.join(operations::own_room(id.as_str()));
-    }
+    // Others may mean it by its id.
+    socket.join(operations::own_room(id.as_str()));
     metrics.opened(FACE);
+    let client = Client::new(Arc::downgrade(&link), desk.hub.clone());
+    let attendance = desk.door.roster().enter(FACE, Arc::new(client));
     tracing::debug!(connection = %id, "connected");
     let gone = CancellationToken::new();
     entering::watch((socket, &link), &admission, desk, gone.clone());
-    let presence = Arc::new(Presence {
+    let presence = Presence {
         link: Arc::downgrade(&link),
         generation,
         id,
         metrics: metrics.clone(),
+        attendance,
         held: Mutex::new(Some((gone.drop_guard(), places))),
-    });
-    socket.on_disconnect(move |reason: DisconnectReason| {
-        presence.end(reason);
-        ready(())
-    });
+    };
+    presence.follow(socket);
     {
         let mut state = link.lock();
         let connected = messages::connected(&state.id, link.dialect);
@@ -145,23 +145,39 @@ struct Presence {
     generation: u64,
     id: ConnectionId,
     metrics: Metrics,
+    attendance: Attendance,
     /// What the client holds until it is gone: the watch over its credential, and its places.
     held: Mutex<Option<(DropGuard, Arc<Places>)>>,
 }
 
 impl Presence {
+    /// Ends with the socket.
+    fn follow(self, socket: &SocketRef) {
+        let presence = Arc::new(self);
+        socket.on_disconnect(move |reason: DisconnectReason| {
+            presence.end(reason);
+            ready(())
+        });
+    }
+
     /// The client is gone. Counts it once.
     fn end(&self, reason: DisconnectReason) {
         let held = self.held.lock().expect("nobody panics with it").take();
         if held.is_none() {
             return;
         }
-        let reason = self.link.upgrade().map_or(CloseReason::Client, |link| {
-            link.leave(self.generation, parting(reason));
-            link.lock()
-                .close_reason
-                .unwrap_or_else(|| close_reason(reason))
+        let link = self.link.upgrade();
+        let said = link.as_ref().and_then(|link| link.lock().close_reason);
+        let closed = said.unwrap_or_else(|| match link {
+            Some(_) => close_reason(reason),
+            None => CloseReason::Client,
         });
+        // The roster looks at what it watches before it is taken away.
+        self.attendance.end(closed);
+        if let Some(link) = link {
+            link.leave(self.generation, parting(reason));
+        }
+        let reason = closed;
         let reason_text = reason.as_str();
         tracing::debug!(connection = %self.id, close_reason = reason_text, "disconnected");
         self.metrics.closed(FACE, reason);
@@ -206,7 +222,9 @@ async fn join_producers(
         "publish" => What::Publish,
         "ask" => What::Ask(asked.clone()),
         "await_cancel" => What::AwaitCancel(asked.clone()),
-        other => What::Unknown(other.to_owned()),
+        other => {
+            commanding::deed(other).map_or_else(|| What::Unknown(other.to_owned()), What::Command)
+        }
     });
     entering::watch((socket, &link), &admission, desk, left.clone());
     socket.on_disconnect(move || {

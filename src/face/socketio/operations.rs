@@ -4,12 +4,22 @@
 //! sockets that an emitter made join it (`app:<room>`), and the socket whose public id it is
 //! (`id:<room>`). An event that is recorded reaches the subscribers by the topic's log.
 
-use socketioxide::extract::SocketRef;
+use std::time::Duration;
 
+use socketioxide::extract::SocketRef;
+use socketioxide::{SendError, SocketError};
+use tokio::time::Instant;
+
+use crate::connection::CloseReason;
 use crate::face::socketio::namespaces::link_of;
-use crate::face::socketio::{SocketIo, subscribing};
-use crate::producer::bridges::{Action, Aim};
+use crate::face::socketio::sockets::Sockets;
+use crate::face::socketio::subscribing;
+use crate::producer::bridges::{Action, Aim, Arguments};
 use crate::topic::TopicName;
+
+/// How long a socket whose queue is full is waited for, and how often it is tried.
+const FULL_MAX: Duration = Duration::from_secs(1);
+const FULL_AGAIN: Duration = Duration::from_millis(10);
 
 /// The room of a socket alone.
 pub(crate) fn own_room(id: &str) -> String {
@@ -48,11 +58,52 @@ fn take_away(socket: &SocketRef, rooms: &[String]) {
     }
 }
 
-impl SocketIo {
+/// Sends an event to each of these sockets. One whose queue is full is waited for, after all others
+/// have it; one that takes nothing is closed, since an event must not vanish.
+async fn emit(sockets: Vec<SocketRef>, event: &str, arguments: &Arguments) {
+    let until = Instant::now() + FULL_MAX;
+    let mut left = sockets;
+    loop {
+        left.retain(|socket| is_full(&socket.emit(event, arguments)));
+        if left.is_empty() || Instant::now() >= until {
+            break;
+        }
+        tokio::time::sleep(FULL_AGAIN).await;
+    }
+    for link in left.iter().filter_map(|socket| link_of(socket).ok()) {
+        link.close(CloseReason::Overloaded);
+    }
+}
+
+fn is_full(sent: &Result<(), SendError>) -> bool {
+    matches!(
+        sent,
+        Err(SendError::Socket(SocketError::InternalChannelFull))
+    )
+}
+
+/// What others call a room of ours; nothing for one that is of no use to them.
+pub(crate) fn said_room(room: &str) -> Option<&str> {
+    if room.starts_with("id:") {
+        return None;
+    }
+    Some(room.strip_prefix("app:").unwrap_or(room))
+}
+
+impl Sockets {
+    /// The sockets of this node that are meant.
+    pub(crate) fn meant(&self, aim: &Aim) -> Vec<SocketRef> {
+        self.mains()
+            .flat_map(|main| {
+                let (rooms, except) = (meant(&aim.rooms, false), meant(&aim.except, false));
+                main.within(rooms).except(except).sockets()
+            })
+            .collect()
+    }
+
     /// Does what an emitter wants, as far as it concerns sockets of this node.
     pub async fn act(&self, action: Action) {
-        for io in &self.handles {
-            let Some(main) = io.of("/") else { continue };
+        for main in self.mains() {
             let within = |aim: &Aim| {
                 let mut except = meant(&aim.except, false);
                 if aim.is_recorded {
@@ -71,10 +122,7 @@ impl SocketIo {
                     arguments,
                     aim,
                 } => {
-                    let aimed = within(aim);
-                    if let Err(error) = aimed.emit(event, arguments).await {
-                        tracing::debug!(event, %error, "an event did not reach every socket");
-                    }
+                    emit(within(aim).sockets(), event, arguments).await;
                 }
                 Action::Join { rooms, aim } => {
                     let _ = within(aim).join(joined(rooms)).await;

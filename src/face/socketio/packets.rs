@@ -132,6 +132,10 @@ impl Link {
             let (before, after) = (&text[..start], &text[start + len..]);
             return Judgement::Swap(format!("0{before}{id}{after}").into());
         }
+        if let Some(told) = self.told().filter(|_| !self.is_websocket_born) {
+            let (before, after) = (&text[..start], &text[start + len..]);
+            return Judgement::Swap(format!("0{before}{told}{after}").into());
+        }
         Judgement::Keep
     }
 
@@ -218,11 +222,12 @@ mod tests {
 
     use std::time::Duration;
 
+    use crate::cluster::Nodes;
     use crate::face::socketio::link::Habits;
     use crate::face::socketio::sessions::Sessions;
 
     fn link(dialect: Dialect) -> Arc<Link> {
-        let sessions = Arc::new(Sessions::new(Duration::from_secs(25), true));
+        let sessions = Arc::new(Sessions::new(Duration::from_secs(25), true, Nodes::alone()));
         let habits = Habits {
             dialect,
             is_websocket_born: true,

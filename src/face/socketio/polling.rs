@@ -136,9 +136,12 @@ impl<E: Engine> Shim<E> {
         } else if state.is_leaving {
             link.news.notify_one();
         }
+        let is_released = std::mem::take(&mut state.is_released);
         Added {
             owes_pong: state.first_ping.settle(),
-            must_answer: state.probe == Probe::Answered || !matches!(state.exit, Exit::Polling),
+            must_answer: is_released
+                || state.probe == Probe::Answered
+                || !matches!(state.exit, Exit::Polling),
             is_doomed: state.close_reason.is_some() && matches!(state.exit, Exit::Closed),
         }
     }
@@ -194,7 +197,7 @@ fn left_over(link: &Link) -> Option<Bytes> {
 }
 
 /// What of the engine's body may pass.
-fn judge(link: &Arc<Link>, body: &Bytes) -> Vec<Bytes> {
+pub(crate) fn judge(link: &Arc<Link>, body: &Bytes) -> Vec<Bytes> {
     let is_eio3 = link.dialect == Dialect::TextEio3 && link.sessions.speaks_socketio();
     let mut passed = Vec::new();
     for packet in encode::split_body(body, link.dialect) {

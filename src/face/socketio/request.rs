@@ -49,6 +49,8 @@ pub(crate) enum Refusal {
     Origin,
     /// A limit is reached.
     Limit(Reached),
+    /// Too much is being relayed to other nodes.
+    RelaysFull,
 }
 
 impl<'a> Query<'a> {
@@ -123,12 +125,21 @@ impl Refusal {
             Self::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 3,
-                "Payload larger than maxPayload",
+                "Payload larger than maxPayload (`face.socketio.payload_bytes_max`)",
             ),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, 3, "This node is draining"),
+            Self::RelaysFull => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                3,
+                "This node relays as much as `cluster.relays_max` allows",
+            ),
             Self::Origin => (StatusCode::FORBIDDEN, 4, "Forbidden"),
             Self::Limit(_) => (StatusCode::TOO_MANY_REQUESTS, 4, "Limit reached"),
-            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, 3, "Request body too slow"),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                3,
+                "Request body too slow (`wire.body_timeout`)",
+            ),
         }
     }
 

@@ -13,8 +13,10 @@ use crate::face::socketio::link::{Link, State};
 use crate::face::socketio::messages::{self, Problem};
 use crate::face::socketio::pacing::{Reply, acknowledge};
 use crate::face::socketio::recovery::Recovery;
-use crate::face::socketio::{Config, entering, producers, subscribing, workers};
+use crate::face::socketio::sockets::{Deed, Sockets};
+use crate::face::socketio::{Config, commanding, entering, producers, subscribing, workers};
 use crate::hub::Hub;
+use crate::limit::Limit;
 
 /// What a client asks for.
 pub(crate) struct Request {
@@ -40,6 +42,8 @@ pub(crate) enum What {
     Ask(CancellationToken),
     /// The same, of a worker that waits to hear that its job is to be given up.
     AwaitCancel(CancellationToken),
+    /// Something is to be done to the sockets of all nodes.
+    Command(Deed),
     /// An event that nobody here listens to.
     Unknown(String),
 }
@@ -53,6 +57,7 @@ pub(crate) struct Desk {
     pub(crate) anyone: Arc<Admission>,
     pub(crate) config: Arc<Config>,
     pub(crate) recovery: Recovery,
+    pub(crate) sockets: Sockets,
     pub(crate) drain: Drain,
 }
 
@@ -85,6 +90,7 @@ impl Link {
         let mut state = self.lock();
         if state.requests.waiting.len() >= desk.config.requests_max {
             drop(state);
+            self.count(Limit::SocketIoRequests);
             self.close(CloseReason::Overloaded);
             return;
         }
@@ -171,7 +177,11 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
         }
         What::Ask(left) => producers::ask((desk, link), &admission, data, (ack, left)).await,
         What::AwaitCancel(left) => {
-            workers::await_cancel((desk, link), &admission, data, (ack, left));
+            workers::await_cancel((desk, link), &admission, data, (ack, left)).await;
+        }
+        What::Command(deed) => {
+            let answer = commanding::command(desk, &admission, deed, data).await;
+            acknowledge(link, ack, &answer);
         }
         What::Unknown(name) => {
             let name: String = name.chars().take(64).collect();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::cluster::Nodes;
 use crate::face::socketio::encode::Dialect;
 use crate::face::socketio::link::{Link, WeakLink};
 
@@ -22,6 +23,7 @@ const FAREWELLS_MAX: usize = 1024;
 pub(crate) struct Sessions {
     ping_interval: Duration,
     speaks_socketio: bool,
+    nodes: Nodes,
     /// Told when a session is gone.
     gone: Notify,
     links: RwLock<HashMap<Box<str>, WeakLink>>,
@@ -31,11 +33,12 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(ping_interval: Duration, speaks_socketio: bool) -> Self {
+    pub(crate) fn new(ping_interval: Duration, speaks_socketio: bool, nodes: Nodes) -> Self {
         let (links, farewells) = (RwLock::default(), Mutex::default());
         Self {
             ping_interval,
             speaks_socketio,
+            nodes,
             gone: Notify::new(),
             links,
             farewells,
@@ -49,6 +52,11 @@ impl Sessions {
     /// Whether the messages of these sessions are Socket.IO packets.
     pub(crate) const fn speaks_socketio(&self) -> bool {
         self.speaks_socketio
+    }
+
+    /// The id by which a polling client is to know a session; nothing if it is the engine's.
+    pub(crate) fn told(&self, sid: &str) -> Option<String> {
+        self.nodes.told(sid)
     }
 
     pub(crate) fn get(&self, sid: &str) -> Option<Arc<Link>> {

@@ -14,8 +14,10 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::service::Service;
 
+use crate::cluster::Nodes;
 use crate::drain::Drain;
 use crate::face::socketio::encode::{self, Dialect};
+pub use crate::face::socketio::frames::Bounds;
 use crate::face::socketio::frames::Frames;
 use crate::face::socketio::link::{Direct, Exit, Habits, Link, Probe};
 use crate::face::socketio::polling;
@@ -91,7 +93,7 @@ where
 }
 
 /// How a shim behaves.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The engine's ping interval.
     pub ping_interval: std::time::Duration,
@@ -101,8 +103,12 @@ pub struct Settings {
     pub payload_bytes_max: usize,
     /// Most packets of a posted body that the engine gets at once; the rest waits for room.
     pub posted_packets_max: usize,
+    /// What one message of a client may be; the engine keeps to it.
+    pub bounds: Bounds,
     /// What the engine's messages are.
     pub language: Language,
+    /// The other nodes, whose clients may ask here, and ours there.
+    pub nodes: Nodes,
 }
 
 /// What the messages of an engine are.
@@ -147,7 +153,12 @@ impl<E: Engine> Shim<E> {
     /// The shim before an engine, whose own settings must agree.
     pub fn new(engine: E, settings: Settings, wire: Wire) -> Self {
         let speaks_socketio = settings.language != Language::EngineIo;
-        let sessions = Arc::new(Sessions::new(settings.ping_interval, speaks_socketio));
+        let nodes = settings.nodes.clone();
+        let sessions = Arc::new(Sessions::new(
+            settings.ping_interval,
+            speaks_socketio,
+            nodes,
+        ));
         Self(Arc::new(Parts {
             engine,
             settings,
@@ -279,7 +290,7 @@ impl<E: Engine> Shim<E> {
             outboxes,
             drain,
         } = &self.0.wire;
-        let filter = Frames::new(Arc::clone(link));
+        let filter = Frames::new(Arc::clone(link), self.0.settings.bounds);
         let stream = Stream::new(raw, filter, Arc::clone(config), (drain.clone(), outboxes));
         {
             let mut state = link.lock();
@@ -300,10 +311,8 @@ impl<E: Engine> Shim<E> {
         if answer.status != StatusCode::OK {
             return Err(Refusal::BadRequest);
         }
-        for packet in encode::split_body(&answer.body, link.dialect) {
-            link.judge_text(&packet);
-        }
-        Ok(polling::response(answer.body))
+        let packets = polling::judge(&link, &answer.body);
+        Ok(polling::response(encode::body(&packets, link.dialect)))
     }
 
     async fn post<B>(
@@ -365,7 +374,7 @@ fn offers_window_bits<B>(request: &Request<B>) -> bool {
         .any(|offer| offer.contains("client_max_window_bits"))
 }
 
-fn accept<B>(request: &mut Request<B>) -> Result<(Upgrade, Response<Body>), Refusal> {
+pub(crate) fn accept<B>(request: &mut Request<B>) -> Result<(Upgrade, Response<Body>), Refusal> {
     Upgrade::accept(request).map_err(|error| match error {
         UpgradeError::NotAnUpgrade | UpgradeError::Version | UpgradeError::Key => {
             Refusal::BadRequest

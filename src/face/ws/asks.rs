@@ -14,6 +14,7 @@ use crate::auth::{Action, Principal, Refusal};
 use crate::connection::{Admission, owner_of};
 use crate::face::library::Watchers;
 use crate::hub::{AppendError, Hub, Receipt};
+use crate::origin::Origin;
 use crate::producer::library::{self as libraries, Librarian};
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::{Order, ScanError, Scans, View};
@@ -98,7 +99,7 @@ impl Desk {
     pub(crate) async fn answer(&self, ask: Ask) -> Answer {
         if self.judge == Judge::Door
             && let Some((action, topic)) = ask.right()
-            && !self.admission.may(action, topic)
+            && !self.admission.may_surely(action, topic).await
         {
             return match ask {
                 Ask::Job(_) => Answer::Job(None),
@@ -115,7 +116,8 @@ impl Desk {
             Ask::Append(draft) => {
                 let owner = owner_of(&self.admission.principal(), None).map(str::to_owned);
                 let draft = draft.clone().with_owner(owner.as_deref()).unwrap_or(draft);
-                Answer::Appended(self.hub.append(draft, None).await)
+                let appending = self.hub.append(draft, None);
+                Answer::Appended(Origin::of("ws").scope(appending).await)
             }
             // While the store is away nobody knows it.
             Ask::Job(topic) => {

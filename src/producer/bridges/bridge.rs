@@ -12,10 +12,11 @@ use tokio::sync::mpsc;
 
 use crate::drain::Drain;
 use crate::hub::Hub;
+use crate::origin::Origin;
 use crate::producer::bridges::action::{Action, Aim, Arguments, Broken, has_bytes};
 use crate::producer::bridges::{Bridge, Bridges, emitter, plain, python};
 use crate::store::{Heard, Lease};
-use crate::topic::{Draft, EventName, TopicName};
+use crate::topic::{Draft, EventName, REVOCATIONS, TopicName};
 
 /// Queues of events that are to be appended; the events of a topic are in one of them.
 const QUEUES: usize = 16;
@@ -134,7 +135,7 @@ fn escaped(text: &str) -> String {
 async fn append_all(hub: Hub, mut drafts: mpsc::Receiver<Draft>, metrics: Metrics) {
     while let Some(draft) = drafts.recv().await {
         let topic = draft.topic().clone();
-        match hub.append(draft, None).await {
+        match Origin::of("bridge").scope(hub.append(draft, None)).await {
             Ok(_) => metrics.count("appended", 1),
             Err(error) => {
                 tracing::warn!(%topic, %error, "an event of another emitter was refused");
@@ -223,6 +224,9 @@ fn recordable(event: &str, arguments: &Arguments, aim: &Aim) -> Option<Draft> {
         return None;
     };
     let topic = TopicName::of_session(room).ok()?;
+    if topic.as_str() == REVOCATIONS {
+        return None;
+    }
     let event: EventName = event.parse().ok()?;
     if let Value::Binary(bytes) = argument {
         return Draft::binary(topic, event, Bytes::copy_from_slice(bytes)).ok();

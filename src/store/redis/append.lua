@@ -7,6 +7,7 @@
 --      8 field that must not be there or '', 9 epoch that must hold or '', 10 head that must hold or ''
 --      11 fingerprint or '', 12 age of a receipt (ms), 13 most events, 14 most bytes
 --      20 owner or ''
+--      21 most age of an event (s) or ''
 --      15 age of the topic (ms), 16 now (ms), 17 most fields, 18 id of the event, 19 deadline (us)
 local time = redis.call('TIME')
 local heard = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
@@ -50,18 +51,26 @@ if ARGV[6] ~= '' then
   end
 end
 
+-- The oldest make room: they are too many, too large or too old. A record tells its time behind its id.
 local over = redis.call('XLEN', KEYS[2]) - tonumber(ARGV[13])
-while over > 0 or bytes > tonumber(ARGV[14]) do
-  local oldest = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', math.max(1, math.min(over, 16)))
-  local last = false
+local function is_aged(entry)
+  return ARGV[21] ~= '' and math.floor((tonumber(ARGV[16]) - struct.unpack('<i8', entry[2][2], 17)) / 1000) > tonumber(ARGV[21])
+end
+local function is_beyond() return over > 0 or bytes > tonumber(ARGV[14]) end
+local last, is_done = nil, false
+while not is_done and (is_beyond() or ARGV[21] ~= '') do
+  local from, count = last and '(' .. last or '-', math.max(1, math.min(over, 16))
+  local oldest = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', count)
+  is_done = #oldest == 0
   for _, entry in ipairs(oldest) do
-    if entry[1] ~= head .. '-0' then
-      bytes = bytes - #entry[2][2]
-      over = over - 1
-      last = entry[1]
+    if entry[1] == head .. '-0' or not (is_beyond() or is_aged(entry)) then
+      is_done = true
+      break
     end
+    bytes, over, last = bytes - #entry[2][2], over - 1, entry[1]
   end
-  if not last then break end
+end
+if last then
   local after = string.format('%.0f', tonumber(string.match(last, '^%d+')) + 1)
   redis.call('XTRIM', KEYS[2], 'MINID', after .. '-0')
 end

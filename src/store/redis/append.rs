@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::interfaces::{ClientLike as _, ServerInterface as _};
-use fred::types::Value;
-use fred::types::config::Options;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::drain::Drain;
-use crate::store::redis::{Answer, Redis, argument, number, text};
+use crate::store::redis::{Answer, Redis, argument, text};
 use crate::store::{Error, Fingerprint, Given, record};
 use crate::topic::{Class, Cursor, Epoch, Event, Payload, Seq, Status};
 
@@ -60,9 +56,6 @@ pub(crate) enum Appended {
     Refused,
 }
 
-/// Somebody who waits for replicas.
-pub(super) type Waiter = oneshot::Sender<Result<(), Error>>;
-
 impl Redis {
     /// Appends an event.
     ///
@@ -70,6 +63,13 @@ impl Redis {
     /// [`Error::Away`] while Redis is away, or when it did not answer in time: then it is open
     /// whether the event was appended, and a retry with the same key tells.
     pub(crate) async fn append(&self, write: &Write<'_>) -> Result<Appended, Error> {
+        let begun = Instant::now();
+        let appended = self.append_now(write).await;
+        self.0.metrics.append.observe(begun.elapsed());
+        appended
+    }
+
+    async fn append_now(&self, write: &Write<'_>) -> Result<Appended, Error> {
         for _ in 0..TRIES {
             let (keys, args) = self.appending(write)?;
             let script = &self.0.scripts.append;
@@ -90,12 +90,12 @@ impl Redis {
                 "held" | "moved" => return Ok(Appended::Refused),
                 "late" => {
                     // Redis was slow, or its clock was set: then the next try tells.
-                    self.look().await;
+                    Box::pin(self.look()).await;
                     continue;
                 }
                 _ => return Err(unreadable()),
             };
-            self.wait().await?;
+            self.wait_for_replicas(&write.event.topic).await?;
             return Ok(appended);
         }
         Err(Error::Away)
@@ -145,6 +145,11 @@ impl Redis {
             argument(event.id),
             argument(self.deadline_us()),
             argument(event.owner.as_deref().unwrap_or("")),
+            argument(
+                bounds
+                    .age_seconds()
+                    .map_or(String::new(), |age| age.to_string()),
+            ),
         ];
         Ok((keys, args))
     }
@@ -152,64 +157,6 @@ impl Redis {
     fn receipt_key(&self, event: &Event, key: &str) -> String {
         let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         self.key(&event.topic, &format!(":receipt:{}", hex(&digest[..16])))
-    }
-
-    /// Waits for the replicas that the config asks for.
-    async fn wait(&self) -> Result<(), Error> {
-        let Some(waiters) = self.0.waiters.get() else {
-            return Ok(());
-        };
-        let (told, heard) = oneshot::channel();
-        waiters.try_send(told).map_err(|_| Error::Busy)?;
-        heard.await.unwrap_or(Err(Error::Away))
-    }
-}
-
-/// Waits for replicas on behalf of all who appended meanwhile, one round after the other.
-pub(super) fn start_waiting(redis: &Redis, drain: &Drain, replicas: u8) {
-    let (sender, mut waiters) = mpsc::channel::<Waiter>(redis.config().commands_max.max(1));
-    let _ = redis.0.waiters.set(sender);
-    let (redis, until) = (redis.clone(), drain.clone());
-    drain.spawn(async move {
-        loop {
-            let first = tokio::select! {
-                first = waiters.recv() => first,
-                () = until.doors_closed() => return,
-            };
-            let Some(first) = first else { return };
-            let mut round = vec![first];
-            while let Ok(next) = waiters.try_recv() {
-                round.push(next);
-            }
-            let result = redis.wait_round(replicas).await;
-            for waiter in round {
-                let _ = waiter.send(result.clone());
-            }
-        }
-    });
-}
-
-impl Redis {
-    async fn wait_round(&self, replicas: u8) -> Result<(), Error> {
-        let limit = self.0.config.redis.command_timeout;
-        let limit_ms = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX) / 2;
-        let options = Options {
-            timeout: Some(limit),
-            ..self.0.options.clone()
-        };
-        let commands = self.0.commands.with_options(&options);
-        let reached: Result<Value, _> = commands.wait(i64::from(replicas), limit_ms).await;
-        let reached = reached.map_err(|error| self.failed(&error))?;
-        if number(Some(reached)) >= u64::from(replicas) {
-            return Ok(());
-        }
-        Err(Error::Unavailable(
-            format!(
-                "fewer than {replicas} replicas have the event (`store.redis.ack`): it may or may \
-                 not be kept, and publishing it again with the same idempotency key tells"
-            )
-            .into(),
-        ))
     }
 }
 

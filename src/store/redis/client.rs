@@ -10,6 +10,8 @@ use fred::types::config::{
 
 use crate::store::OpenError;
 use crate::store::redis::config;
+#[cfg(feature = "redis-tls")]
+use crate::store::redis::tls;
 
 /// The two clients of a node.
 pub(super) struct Made {
@@ -20,14 +22,10 @@ pub(super) struct Made {
 /// Makes them; they are not connected yet.
 pub(super) fn make(config: &config::Redis, url: &str) -> Result<Made, OpenError> {
     let bad = |why: String| OpenError::Redis(why);
-    if url.starts_with("rediss") && !cfg!(feature = "redis-tls") {
-        return Err(bad(
-            "this build has no TLS for Redis: build it with `--features redis-tls`, or use a \
-             `redis://` address"
-                .to_owned(),
-        ));
-    }
-    let mut parsed = Config::from_url(url).map_err(|error| {
+    // The certificates of the system are read only if they are needed.
+    let rest = url.strip_prefix("rediss");
+    let plain = rest.map_or_else(|| url.to_owned(), |rest| format!("redis{rest}"));
+    let mut parsed = Config::from_url(&plain).map_err(|error| {
         bad(format!(
             "`store.redis.url` cannot be read: {}; write redis://HOST:PORT",
             error.details()
@@ -41,12 +39,30 @@ pub(super) fn make(config: &config::Redis, url: &str) -> Result<Made, OpenError>
         let read = read.map_err(|e| bad(format!("`{}` cannot be read: {e}", file.display())))?;
         parsed.password = Some(read.trim_end().to_owned());
     }
+    if rest.is_some() {
+        encrypt(&mut parsed, config).map_err(bad)?;
+    }
     parsed.version = RespVersion::RESP3;
     parsed.fail_fast = false;
     Ok(Made {
         commands: client(config, &parsed),
         follower: client(config, &parsed),
     })
+}
+
+#[cfg(feature = "redis-tls")]
+fn encrypt(parsed: &mut Config, config: &config::Redis) -> Result<(), String> {
+    parsed.tls = Some(tls::config(config.ca_file.as_deref())?);
+    Ok(())
+}
+
+#[cfg(not(feature = "redis-tls"))]
+fn encrypt(_: &mut Config, _: &config::Redis) -> Result<(), String> {
+    Err(
+        "this build has no TLS for Redis: build it with the feature `redis-tls`, which is on by \
+         default, or use a `redis://` address"
+            .to_owned(),
+    )
 }
 
 fn client(config: &config::Redis, parsed: &Config) -> Client {

@@ -20,6 +20,9 @@ pub struct Redis {
     /// A file with the password, if the URL does not hold it.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+    /// A file with the certificates (PEM) that Redis may show; absent: those of the system.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
     /// What every key and channel begins with.
     pub prefix: String,
     /// When a publish is acknowledged.
@@ -38,12 +41,18 @@ pub struct Redis {
     /// How often it is asked whether it is there.
     #[serde(with = "crate::quantity::duration")]
     pub health_interval: Duration,
+    /// How long it may be away before the clients of this node are told.
+    #[serde(with = "crate::quantity::duration")]
+    pub outage_told_after: Duration,
     /// How often a watched topic is compared with the log.
     #[serde(with = "crate::quantity::duration")]
     pub verify_interval: Duration,
     /// How long a client that comes back is known when its node is gone.
     #[serde(with = "crate::quantity::duration")]
     pub resume_age_max: Duration,
+    /// How long a node may be silent before the others count without it.
+    #[serde(with = "crate::quantity::duration")]
+    pub node_age: Duration,
     /// Most commands that are under way.
     pub commands_max: usize,
     /// Most news that wait to be taken in; beyond it topics are read from the log.

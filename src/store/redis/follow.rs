@@ -34,6 +34,8 @@ pub(crate) enum News {
     Event(Arc<Event>),
     /// It has another epoch.
     Moved(TopicName, Cursor),
+    /// Somebody wants to know who subscribes to it.
+    Asked(TopicName, String),
 }
 
 /// What is followed, and what is to be.
@@ -183,7 +185,7 @@ impl Redis {
         }
     }
 
-    /// `epoch:number:record`, without a record when only the epoch is another.
+    /// `epoch:number:record`, without a record when only the epoch is another; `?:question:`.
     fn understand(&self, message: Message) -> Option<News> {
         let prefix = self.0.config.redis.prefix.as_str();
         let name = message.channel.strip_prefix(prefix)?;
@@ -194,6 +196,10 @@ impl Redis {
             .ok()?;
         let bytes = message.value.into_bytes()?;
         let mut parts = bytes.splitn(3, |byte| *byte == b':');
+        if bytes.starts_with(b"?:") {
+            let question = std::str::from_utf8(parts.nth(1)?).ok()?;
+            return Some(News::Asked(topic, question.to_owned()));
+        }
         let epoch = Epoch::new(std::str::from_utf8(parts.next()?).ok()?).ok()?;
         let seq = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
         let record = parts.next()?;

@@ -7,14 +7,14 @@
 
 use fred::clients::Client;
 use fred::error::{Error as Fault, ErrorKind};
-use fred::interfaces::{ClientLike as _, ConfigInterface as _, EventInterface as _};
-use fred::types::config::{Options, Server, ServerConfig};
-use fred::types::{ClusterHash, CustomCommand, InfoKind, Value};
+use fred::interfaces::{ClientLike as _, EventInterface as _};
+use fred::types::config::{Options, Server};
+use fred::types::{ClusterHash, CustomCommand, Value};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::drain::Drain;
 use crate::store::Error;
-use crate::store::redis::config::{Ack, Restarts};
+use crate::store::redis::config::Ack;
 use crate::store::redis::{Redis, argument};
 
 /// What the library tells of a connection that was lost.
@@ -94,7 +94,7 @@ impl Redis {
     }
 
     /// Microseconds by a clock that nobody sets.
-    fn now_us(&self) -> i64 {
+    pub(super) fn now_us(&self) -> i64 {
         i64::try_from(self.0.opened.elapsed().as_micros()).unwrap_or(i64::MAX / 4)
     }
 
@@ -114,9 +114,10 @@ impl Redis {
             generation,
             ahead_us,
         };
-        let mut is_news = false;
+        let (mut is_news, mut is_back) = (false, false);
         self.0.health.send_if_modified(|known| {
             is_news = known.generation != generation;
+            is_back = !known.is_here;
             if *known != new {
                 if !known.is_here {
                     tracing::info!("redis is here");
@@ -126,6 +127,9 @@ impl Redis {
             }
             false
         });
+        if is_back {
+            self.0.house.begin_anew();
+        }
         if is_news {
             self.follows().begin_anew();
             self.0.follows_changed.notify_one();
@@ -164,39 +168,17 @@ impl Redis {
 
     /// The generation of what Redis holds.
     async fn introduce(&self) -> Result<u64, Fault> {
-        let commands = self.0.commands.with_options(&self.0.options);
-        let is_cluster = matches!(
-            self.0.commands.client_config().server,
-            ServerConfig::Clustered { .. }
-        );
-        let (run, replid, before) = if is_cluster {
-            // Each primary has a run of its own; those that follow a topic see that its end is lost.
-            ("cluster".to_owned(), String::new(), "none".to_owned())
-        } else {
-            let server: String = commands.info(Some(InfoKind::Server)).await?;
-            let replication: String = commands.info(Some(InfoKind::Replication)).await?;
-            let field = |text: &str, name: &str| field(text, name).to_owned();
-            let before = field(&replication, "master_replid2");
-            (
-                field(&server, "run_id"),
-                field(&replication, "master_replid"),
-                before,
-            )
-        };
-        let is_kept = match self.0.config.redis.restarts {
-            Restarts::Keep => true,
-            Restarts::Lose => false,
-            Restarts::Ask if is_cluster => true,
-            Restarts::Ask => self.says_it_keeps_all().await,
-        };
+        let identity = self.identity().await?;
         let is_waited_for = matches!(self.0.config.redis.ack, Ack::Wait(_));
         let flag = |is_set: bool| argument(if is_set { "1" } else { "0" });
         let args = vec![
-            argument(run),
-            argument(replid),
-            argument(before),
-            flag(is_kept),
+            argument(identity.run),
+            argument(identity.replication),
+            argument(identity.before),
+            flag(identity.keeps_all),
             flag(is_waited_for),
+            argument(identity.at),
+            flag(self.is_cluster()),
         ];
         let keys = vec![format!("{}generation", self.0.config.redis.prefix)];
         let script = &self.0.scripts.introduce;
@@ -205,27 +187,9 @@ impl Redis {
         told.and_then(|value| value.as_u64())
             .ok_or_else(|| Fault::new(ErrorKind::Parse, "the generation is no number"))
     }
-
-    /// Whether Redis says that it acknowledges only what is on its disk.
-    async fn says_it_keeps_all(&self) -> bool {
-        let ask = async |name: &str| {
-            let commands = self.0.commands.with_options(&self.0.options);
-            let told: Result<Value, Fault> = commands.config_get(name).await;
-            let map = told.and_then(Value::into_map).ok()?;
-            map.get(&name.into()).and_then(Value::as_string)
-        };
-        ask("appendonly").await.as_deref() == Some("yes")
-            && ask("appendfsync").await.as_deref() == Some("always")
-    }
 }
 
 async fn ping(client: &Client, options: &Options) -> Result<(), Fault> {
     let answer: Result<Value, Fault> = client.with_options(options).ping(None).await;
     answer.map(|_| ())
-}
-
-fn field<'a>(text: &'a str, name: &str) -> &'a str {
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-        .map_or("", str::trim)
 }

@@ -1,9 +1,12 @@
 //! The list of topics: a sorted set of their names, tidied when it is read.
 
+use std::collections::HashMap;
+
 use fred::error::Error as Fault;
 use fred::interfaces::{ClientLike as _, HashesInterface as _, SortedSetsInterface as _};
 use fred::types::{ClusterHash, CustomCommand, Value};
 use futures_util::future::join_all;
+use tokio::try_join;
 
 use crate::store::Error;
 use crate::store::redis::Redis;
@@ -18,6 +21,8 @@ pub(crate) struct Listed {
     pub(crate) status: Option<String>,
     pub(crate) updated_ms: i64,
     pub(crate) owner: Option<String>,
+    /// How many subscribers it has on other nodes.
+    pub(crate) elsewhere: usize,
 }
 
 impl Redis {
@@ -29,9 +34,8 @@ impl Redis {
     pub(super) async fn enlist(&self, topic: &TopicName) {
         let commands = self.0.commands.with_options(&self.0.options);
         let name = (0.0, topic.as_str());
-        let added: Result<(), Fault> = commands
-            .zadd(self.list_key(), None, None, false, false, name)
-            .await;
+        let added = commands.zadd(self.list_key(), None, None, false, false, name);
+        let added: Result<(), Fault> = Box::pin(added).await;
         if let Err(error) = added {
             tracing::debug!(%topic, error = error.details(), "the topic is not on the list");
         }
@@ -87,7 +91,20 @@ impl Redis {
             max.to_string(),
         ];
         let commands = self.0.commands.with_options(&self.0.options);
-        commands.custom(command, args.to_vec()).await
+        Box::pin(commands.custom(command, args.to_vec())).await
+    }
+
+    /// Whose a topic is; nothing if it is nobody's or does not exist.
+    ///
+    /// # Errors
+    /// While Redis is away.
+    pub(crate) async fn owner(&self, topic: &TopicName) -> Result<Option<String>, Error> {
+        self.generation()?;
+        let commands = self.0.commands.with_options(&self.0.options);
+        let asked = commands.hmget(self.meta_key(topic), vec!["owner".to_owned()]);
+        let owner: Result<Vec<Option<String>>, Fault> = Box::pin(asked).await;
+        let owner = owner.map(|fields| fields.into_iter().next().flatten());
+        owner.map_err(|error| self.failed(&error))
     }
 
     /// A line of the list; nothing when the topic holds no event any more.
@@ -99,7 +116,10 @@ impl Redis {
         let fields = ["epoch", "seq", "status", "at", "owner"]
             .map(str::to_owned)
             .to_vec();
-        let values: Vec<Value> = commands.hmget(self.meta_key(&topic), fields).await?;
+        let (values, counts): (Vec<Value>, HashMap<String, usize>) = try_join!(
+            Box::pin(commands.hmget(self.meta_key(&topic), fields)),
+            Box::pin(commands.hgetall(self.key(&topic, ":here"))),
+        )?;
         let mut texts = values.into_iter().map(Value::into_string);
         let mut next = || texts.next().flatten();
         let epoch = next().and_then(|text| Epoch::new(&text).ok());
@@ -111,13 +131,14 @@ impl Redis {
             head: Seq(head),
             status,
             owner,
+            elsewhere: self.sum_elsewhere(&counts),
             updated_ms: at.and_then(|text| text.parse().ok()).unwrap_or(0),
         }))
     }
 
     async fn strike(&self, name: &str) {
         let commands = self.0.commands.with_options(&self.0.options);
-        let struck: Result<(), Fault> = commands.zrem(self.list_key(), name).await;
+        let struck: Result<(), Fault> = Box::pin(commands.zrem(self.list_key(), name)).await;
         if let Err(error) = struck {
             tracing::debug!(name, error = error.details(), "the name stays on the list");
         }

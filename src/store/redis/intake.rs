@@ -105,6 +105,12 @@ impl Lease {
         until.is_some_and(|until| Instant::now() < until)
     }
 
+    /// Whether this node holds it for so much longer: nobody else does until then.
+    pub fn is_held_for(&self, ahead: Duration) -> bool {
+        let until = self.0.until.lock().expect("no holder of it panics");
+        until.is_some_and(|until| Instant::now() + ahead < until)
+    }
+
     fn set(&self, until: Option<Instant>) {
         *self.0.until.lock().expect("no holder of it panics") = until;
     }

@@ -72,15 +72,14 @@ impl Redis {
         let value = [self.0.kept.node.as_bytes(), record].concat();
         let age_ms = i64::try_from(self.resume_age().as_millis()).unwrap_or(i64::MAX);
         let commands = self.0.commands.with_options(&self.0.options);
-        let set: Result<(), Fault> = commands
-            .set(
-                self.resume_key(id),
-                Bytes::from(value),
-                Some(Expiration::PX(age_ms)),
-                None,
-                false,
-            )
-            .await;
+        let set = commands.set(
+            self.resume_key(id),
+            Bytes::from(value),
+            Some(Expiration::PX(age_ms)),
+            None,
+            false,
+        );
+        let set: Result<(), Fault> = Box::pin(set).await;
         set.map_err(|error| self.failed(&error))
     }
 
@@ -91,7 +90,7 @@ impl Redis {
     pub(crate) async fn resume(&self, id: &str) -> Result<Option<Vec<u8>>, Error> {
         self.generation()?;
         let commands = self.0.commands.with_options(&self.0.options);
-        let found: Result<Option<Bytes>, Fault> = commands.get(self.resume_key(id)).await;
+        let found: Result<Option<Bytes>, Fault> = Box::pin(commands.get(self.resume_key(id))).await;
         let found = found.map_err(|error| self.failed(&error))?;
         Ok(found.and_then(|value| value.get(16..).map(<[u8]>::to_vec)))
     }

@@ -213,3 +213,44 @@ async fn a_deleted_topic_begins_anew() {
     assert_eq!(receipt["seq"], 1);
     assert_ne!(receipt["epoch"], epoch);
 }
+
+#[tokio::test]
+async fn the_list_tells_progress_and_open_questions() {
+    let face = Face::new();
+    face.publish("session:a", "progress", json!({"progress": 42.5}))
+        .await;
+    let question = json!({"clarificationId": "q", "question": "Which?"});
+    face.publish("session:a", "clarification", question).await;
+    face.publish("session:b", "note", json!({"progress": 10}))
+        .await;
+    face.publish("session:c", "completed", json!({})).await;
+    face.publish(
+        "job:d",
+        "file_processing",
+        json!({"processed_files": 1, "total_files": 4}),
+    )
+    .await;
+    let page = face.get("/v1/topics").await.json();
+    let told: Vec<_> = page["topics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| json!([line["topic"], line["progress"], line["questions"]]))
+        .collect();
+    let expected = [
+        json!(["job:d", 25.0, 0]),
+        json!(["session:a", 42.5, 1]),
+        json!(["session:b", null, 0]),
+        json!(["session:c", 100.0, 0]),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_who_they_are() {
+    let me = Face::new().get("/v1/whoami").await.json();
+    assert_eq!(
+        me,
+        json!({"name": null, "role": "anyone", "is_admin": true, "may_produce": true, "needs_credential": false})
+    );
+}

@@ -319,7 +319,9 @@ async fn streams_end_when_the_gateway_drains() {
 
 /// Serves the face on a port of its own.
 pub(super) async fn serve(face: &Face) -> SocketAddr {
-    serve_router(face.router.clone(), &face.drain).await
+    let http = face.http.clone();
+    let answer = async move |request| http.respond(request).await;
+    serve_router(Router::new().fallback(answer), &face.drain).await
 }
 
 /// Serves a router on a port of its own.
@@ -392,4 +394,87 @@ async fn read_until(socket: &mut TcpStream, wanted: &str) -> String {
         .await
         .expect("the text comes in time");
     String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn the_list_of_topics_is_live() {
+    let face = Face::with(|parts| {
+        parts.http.topics_interval = std::time::Duration::from_millis(20);
+    });
+    face.publish("session:a", "progress", json!({"progress": 1}))
+        .await;
+    let mut reading = Reading::sse(&face, "/v1/topics").await;
+    let change = |text: &str| parsed(text).pop().unwrap().2;
+    let first = change(&reading.until("session:a").await);
+    assert_eq!(first["begins"], true, "{first}");
+    assert_eq!(
+        (&first["total"], &first["more"]),
+        (&json!(1), &json!(false))
+    );
+    face.publish("session:a", "progress", json!({"progress": 55}))
+        .await;
+    let moved = change(&reading.until("55").await);
+    assert_eq!(moved["begins"], false, "{moved}");
+    assert_eq!(moved["topics"][0]["progress"], 55.0, "{moved}");
+    face.publish("session:b", "note", json!({})).await;
+    let new = change(&reading.until("session:b").await);
+    assert_eq!(
+        new["topics"].as_array().unwrap().len(),
+        1,
+        "only what has changed: {new}"
+    );
+    face.hub
+        .delete(&"session:a".parse().unwrap())
+        .await
+        .unwrap();
+    let gone = change(&reading.until("session:a").await);
+    assert_eq!(gone["gone"], json!(["session:a"]), "{gone}");
+    assert_eq!(gone["total"], 1, "{gone}");
+    face.drain.begin();
+    reading.rest().await;
+}
+
+#[tokio::test]
+async fn watchers_and_connections_are_told_with_what_they_were_handed() {
+    let face = Face::new();
+    face.publish("session:a", "progress", json!({"progress": 1}))
+        .await;
+    let mut reading = Reading::sse(&face, EVENTS).await;
+    reading.until("\"progress\":1").await;
+    face.publish("session:a", "progress", json!({"progress": 2}))
+        .await;
+    reading.until("\"progress\":2").await;
+    let presence = face.get("/v1/topics/session:a/subscribers").await.json();
+    let watcher = &presence["subscribers"][0];
+    assert_eq!(watcher["transport"], "sse");
+    let counted =
+        |of: &Value| [&of["delivered"], &of["replayed"], &of["conflated"]].map(Value::clone);
+    assert_eq!(
+        counted(watcher),
+        [json!(1), json!(1), json!(0)],
+        "{presence}"
+    );
+    let all = face.get("/v1/admin/connections").await.json();
+    assert_eq!(all["total"], 1, "{all}");
+    let one = &all["connections"][0];
+    assert_eq!(one["path"], EVENTS);
+    assert_eq!(one["connection"], watcher["connection"]);
+    let none = face.get("/v1/admin/connections?find=nothing").await.json();
+    assert_eq!(none["connections"], json!([]));
+    drop(reading);
+    let after = face.get("/v1/admin/connections").await.json();
+    assert_eq!(after["connections"], json!([]), "{after}");
+    assert_eq!(after["ended"][0]["close_reason"], "client", "{after}");
+    let limits = after["limits"].as_array().unwrap();
+    assert!(
+        limits
+            .iter()
+            .any(|one| one["limit"] == "limit.connections_per_user_max")
+    );
+    let presence = face.get("/v1/topics/session:a/subscribers").await.json();
+    assert_eq!(
+        counted(&presence["tally"]),
+        [json!(1), json!(1), json!(0)],
+        "{presence}"
+    );
 }

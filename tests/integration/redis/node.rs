@@ -22,15 +22,24 @@ impl Node {
         Self::start_with(redis, &[])
     }
 
-    /// A node with more settings, each `key=value`.
+    /// A node with more settings, each `key=value`. Without an address of Redis it is alone.
     pub(crate) fn start_with(redis: &str, settings: &[&str]) -> Self {
+        Self::start_in(redis, settings, &[])
+    }
+
+    /// The same in an environment with more variables.
+    pub(crate) fn start_in(redis: &str, settings: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         for name in ["PORT", "RUST_LOG", "TIDINGS_CONFIG", "TIDINGS_URL"] {
             command.env_remove(name);
         }
         command
-            .env("REDIS_URL", redis)
+            .envs(environment.iter().copied())
             .args(["serve", "--listen", "127.0.0.1:0"]);
+        match redis {
+            "" => command.env_remove("REDIS_URL"),
+            redis => command.env("REDIS_URL", redis),
+        };
         for setting in settings {
             command.args(["--set", setting]);
         }
@@ -50,6 +59,13 @@ impl Node {
             .to_owned();
         let client = reqwest::Client::new();
         Self { child, url, client }
+    }
+
+    /// A node with more settings that is ready.
+    pub(crate) async fn ready(redis: &str, settings: &[&str]) -> Self {
+        let node = Self::start_with(redis, settings);
+        node.until_ready(true).await;
+        node
     }
 
     pub(crate) fn kill(mut self) {
@@ -139,11 +155,7 @@ impl Node {
             .await
             .unwrap();
         assert_eq!(answer.status(), 200);
-        Stream {
-            bytes: answer.bytes_stream().boxed(),
-            rest: Vec::new(),
-            lines: VecDeque::new(),
-        }
+        Stream::of(answer)
     }
 }
 
@@ -162,6 +174,14 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    pub(crate) fn of(answer: reqwest::Response) -> Self {
+        Self {
+            bytes: answer.bytes_stream().boxed(),
+            rest: Vec::new(),
+            lines: VecDeque::new(),
+        }
+    }
+
     /// The next line; nothing when the stream has ended.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         let next = tokio::time::timeout(LIMIT, self.wait_for_next()).await;

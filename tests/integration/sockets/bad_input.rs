@@ -80,7 +80,10 @@ impl House {
         let roots = json!([documents.path()]).to_string();
         let roots = format!("producer.scan.roots={roots}");
         let mut settings = vec![secret.as_str(), roots.as_str()];
-        settings.extend(["face.ws.messages_per_minute_max=100000"]);
+        settings.extend([
+            "face.ws.messages_per_minute_max=100000",
+            "limit.messages_per_minute=100000",
+        ]);
         settings.extend(more);
         let running = Running::start(&settings).await;
         let (_, library) = running.post("/v1/libraries", &json!({"name": "l"})).await;

@@ -21,6 +21,12 @@ const LATE_MAX: Duration = Duration::from_millis(120);
 /// How long a half-closed connection may take to be closed by the gateway.
 const HALF_CLOSED_MAX: Duration = Duration::from_secs(10);
 
+/// How long a client does not read, or takes a packet each so often; and how long it then waits for
+/// the end.
+const STUCK: Duration = Duration::from_secs(16);
+const TRICKLE: Duration = Duration::from_secs(2);
+const STUCK_LEFT: Duration = Duration::from_secs(2);
+
 /// When something happens next, and what the weather will be then.
 pub(super) struct Disturbance {
     at: Instant,
@@ -42,8 +48,8 @@ impl Disturbance {
             Fault::Kick | Fault::Stall => true,
             Fault::HalfClose => manner != Manner::Polling,
             Fault::Blackhole | Fault::Delay => has_network,
-            // These happen to producers, to all at once, or to the gateway.
-            Fault::Retry | Fault::Herd | Fault::Kill => false,
+            // These happen to a few, to producers, to all at once, or to the gateway.
+            Fault::Stuck | Fault::Retry | Fault::Herd | Fault::Kill => false,
         };
         faults.iter().copied().filter(is_possible).collect()
     }
@@ -90,6 +96,7 @@ impl Client {
         match fault {
             Fault::Kick => return Some(self.away()),
             Fault::HalfClose => return Some(self.half_close(line).await),
+            Fault::Stuck => return Some(self.stick(line).await),
             Fault::Stall => {
                 sleep(time).await;
                 self.application.is_undisturbed(self.scene.now());
@@ -115,6 +122,35 @@ impl Client {
         if let Some(proxy) = &self.proxy {
             proxy.set(weather);
         }
+    }
+
+    /// Reads nothing, or a trickle, for longer than the gateway may wait; then what is there still.
+    async fn stick(&mut self, line: &mut Line) -> Left {
+        self.application.is_undisturbed(u64::MAX);
+        let end = Instant::now() + STUCK;
+        if self.dice.percent(50) {
+            sleep_until(end).await;
+        }
+        while Instant::now() < end {
+            sleep(TRICKLE).await;
+            match line.next().await {
+                Ok(packet) if self.hear(&packet).is_ok() => {}
+                _ => break,
+            }
+        }
+        let reading = async {
+            while let Ok(packet) = line.next().await {
+                if self.hear(&packet).is_err() {
+                    break;
+                }
+            }
+        };
+        if timeout(STUCK_LEFT, reading).await.is_ok() {
+            self.scene.tally.stuck_closed.up();
+        } else {
+            self.scene.tally.stuck_open.up();
+        }
+        self.away()
     }
 
     /// Ends the sending direction and reads on until the gateway has closed the other.

@@ -33,7 +33,8 @@ use crate::face::http::extract::Query;
 use crate::face::http::metrics::OpenStream;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::face::sse;
-use crate::hub::{Description, From, Hub, Read, Seat, Subscriber, Topic, TopicFilter};
+use crate::hub::{Description, From, Hub, Read, Seat, Subscriber, Tally, Topic, TopicFilter};
+use crate::limit::Places;
 use crate::producer::library::{self as libraries, Librarian};
 use crate::topic::{Cursor, Entry, Event, Kind, Seq, TopicName};
 
@@ -67,12 +68,17 @@ impl Subscriber for Signal {
         self.notify.notify_one();
     }
 
+    fn face(&self) -> &'static str {
+        "sse"
+    }
+
     fn describe(&self, _: Seq) -> Description {
         Description {
             connection: self.connection.clone(),
             principal: None,
             transport: "sse",
             lag: 0,
+            tally: Tally::default(),
         }
     }
 }
@@ -91,6 +97,7 @@ struct Open {
     place: Place,
     keepalive_interval: Duration,
     opening: Option<Vec<u8>>,
+    _held: Places,
     _counted: OpenStream,
 }
 
@@ -132,6 +139,7 @@ pub(super) async fn all(
         place: returned.clone().unwrap_or_else(|| Place::now(now_ms())),
         keepalive_interval: state.0.config.keepalive_interval,
         opening: Some(sse::opening(state.0.config.sse_retry)),
+        _held: caller.take_places().await?,
         _counted: state.0.metrics.stream_opened(),
     };
     open.made.mark_unchanged();
@@ -170,9 +178,13 @@ fn now_ms() -> i64 {
 impl Open {
     /// Follows the libraries that are not followed yet.
     async fn follow(&mut self, begin: Begin) -> Result<(), Refusal> {
-        let mut wanted = self.wanted(begin).await?;
-        let is_followed = |topic: &TopicName| self.places.contains_key(topic);
-        wanted.retain(|topic| !is_followed(topic) && self.admission.may(Action::Subscribe, topic));
+        let mut wanted = Vec::new();
+        for topic in self.wanted(begin).await? {
+            let is_followed = self.places.contains_key(&topic);
+            if !is_followed && self.admission.may(Action::Subscribe, &topic).await? {
+                wanted.push(topic);
+            }
+        }
         let named: Vec<_> = wanted.iter().map(|topic| (topic.clone(), None)).collect();
         let prepared = self.hub.prepare(&named).await;
         let _followed = prepared.map_err(crate::hub::AttachError::from)?;
@@ -291,6 +303,9 @@ impl Open {
             }
             let is_full = page.len() == PAGE;
             let mut is_over = false;
+            let oldest = page.first().cloned();
+            let delivered = seat.delivered();
+            delivered.count(page.len(), || oldest.as_ref().map(|entry| &*entry.event));
             for entry in page {
                 *cursor = entry.event.cursor();
                 is_over = entry.event.name.as_str() == "library.deleted";

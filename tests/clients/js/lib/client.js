@@ -47,6 +47,7 @@ export class Client {
   /** The same without waiting. */
   static start(gateway, { version = "4.8", transport = "websocket", parser } = {}, { namespace = "", names = [], url = gateway.url, ...options } = {}) {
     const client = new Client();
+    client.mayUpgrade = transport === "upgrade";
     client.label = `${version} ${transport}${parser ? ` ${parser}` : ""}`;
     client.socket = ioOf(version)(url + namespace, {
       path: parser ? "/socket.io-msgpack/" : "/socket.io/",
@@ -131,6 +132,11 @@ export class Client {
     const engine = this.socket.io.engine;
     if (this.transport === "websocket") return;
     await within(new Promise((resolve) => engine.once("upgrade", resolve)), WAIT_MS, () => `${this.label}: never upgraded`);
+  }
+
+  /** The same, if the client switches at all. */
+  async upgradedIfAny() {
+    if (this.mayUpgrade) await this.upgraded();
   }
 
   close() {

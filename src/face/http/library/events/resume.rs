@@ -119,7 +119,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::{Class, Epoch, Payload};
+    use crate::topic::{Arrival, Class, Epoch, Payload};
 
     fn event(library: u64) -> Event {
         Event {
@@ -134,6 +134,7 @@ mod tests {
             attempt: None,
             owner: None,
             payload: Payload::Object("{}".into()),
+            arrival: Arrival::default(),
         }
     }
 

@@ -1,0 +1,242 @@
+//! The house: which nodes are alive, and how many of something they have together.
+//!
+//! Each node says at intervals that it is alive; one that is silent for `store.redis.node_age` does
+//! not count any more. What a node has (subscribers of a topic, connections of a user) it notes
+//! here, and one task tells Redis soon after, many at once; nobody waits for that. A count lives as
+//! long as its node, and is told again when Redis may have forgotten it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fred::types::Value;
+use futures_util::StreamExt as _;
+use tokio::sync::Notify;
+
+use crate::drain::Drain;
+use crate::store::Error;
+use crate::store::redis::{Answer, Redis, argument, number};
+use crate::topic::TopicName;
+
+/// How long changes are gathered before they are told.
+const GATHERED: Duration = Duration::from_millis(100);
+
+/// Counts that are told at the same time.
+const AT_ONCE: usize = 64;
+
+/// How long counts live in Redis without being told again.
+const AGE: Duration = Duration::from_mins(30);
+
+/// What this node has, and who else is alive.
+#[derive(Default)]
+pub(super) struct House {
+    counts: Mutex<HashMap<String, Count>>,
+    alive: Mutex<Arc<[Bytes]>>,
+    changed: Notify,
+}
+
+#[derive(Clone, Copy)]
+struct Count {
+    count: usize,
+    is_told: bool,
+}
+
+impl House {
+    /// Redis may have forgotten everything.
+    pub(super) fn begin_anew(&self) {
+        for count in self.counts().values_mut() {
+            count.is_told = false;
+        }
+        self.changed.notify_one();
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<String, Count>> {
+        self.counts.lock().expect("no holder of the counts panics")
+    }
+
+    fn note(&self, key: String, count: usize) {
+        let mut counts = self.counts();
+        let known = counts.get(&key).map(|known| known.count);
+        if known.unwrap_or(0) != count {
+            let is_told = false;
+            counts.insert(key, Count { count, is_told });
+            drop(counts);
+            self.changed.notify_one();
+        }
+    }
+
+    fn untold(&self) -> Vec<(String, usize)> {
+        let counts = self.counts();
+        let untold = counts.iter().filter(|(_, count)| !count.is_told);
+        untold
+            .map(|(key, count)| (key.clone(), count.count))
+            .collect()
+    }
+
+    fn told(&self, key: &str, told: usize) {
+        let mut counts = self.counts();
+        if let Some(count) = counts.get_mut(key).filter(|count| count.count == told) {
+            count.is_told = true;
+            if told == 0 {
+                counts.remove(key);
+            }
+        }
+    }
+}
+
+impl Redis {
+    /// Notes how many subscribers a topic has on this node.
+    pub(crate) fn note_subscribers(&self, topic: &TopicName, count: usize) {
+        self.0.house.note(self.key(topic, ":here"), count);
+    }
+
+    /// Notes how many connections a user has on this node.
+    pub(crate) fn note_connections(&self, user: &str, count: usize) {
+        self.0.house.note(self.user_key(user), count);
+    }
+
+    /// How many subscribers a topic has on other nodes.
+    ///
+    /// # Errors
+    /// While Redis is away.
+    pub(crate) async fn subscribers_elsewhere(&self, topic: &TopicName) -> Result<usize, Error> {
+        let told = self.tally(self.key(topic, ":here"), None, None).await?;
+        Ok(told.elsewhere)
+    }
+
+    /// Whether a user may have so many connections on this node, with those on other nodes. If so
+    /// they are told at once, so that of two nodes that ask one gets the last place.
+    ///
+    /// # Errors
+    /// While Redis is away.
+    pub(crate) async fn may_connect(
+        &self,
+        user: &str,
+        here: usize,
+        max: usize,
+    ) -> Result<bool, Error> {
+        let told = self
+            .tally(self.user_key(user), Some(here), Some(max))
+            .await?;
+        Ok(!told.is_full)
+    }
+
+    fn user_key(&self, user: &str) -> String {
+        format!("{}{{user:{user}}}:here", self.0.config.redis.prefix)
+    }
+
+    async fn tally(
+        &self,
+        key: String,
+        count: Option<usize>,
+        max: Option<usize>,
+    ) -> Result<Tally, Error> {
+        self.generation()?;
+        let or_nothing = |number: Option<usize>| number.map_or(Bytes::new(), argument);
+        let mut args = vec![
+            self.name(),
+            or_nothing(count),
+            or_nothing(max),
+            argument(AGE.as_millis()),
+        ];
+        args.extend(self.alive().iter().cloned());
+        let script = &self.0.scripts.tally;
+        let Answer::Told(word, mut told) = self.run(script, vec![key], args).await? else {
+            return Err(Error::Away);
+        };
+        Ok(Tally {
+            is_full: word == "full",
+            elsewhere: usize::try_from(number(told.next())).unwrap_or(usize::MAX),
+        })
+    }
+
+    /// This node, as others know it.
+    fn name(&self) -> Bytes {
+        argument(self.0.kept.node().simple())
+    }
+
+    /// The nodes that were alive a moment ago.
+    pub(super) fn alive(&self) -> Arc<[Bytes]> {
+        let alive = self.0.house.alive.lock();
+        Arc::clone(&alive.expect("no holder of the list panics"))
+    }
+
+    /// What other nodes that are alive have, of the counts of all.
+    pub(super) fn sum_elsewhere(&self, counts: &HashMap<String, usize>) -> usize {
+        let (own, alive) = (self.name(), self.alive());
+        let others = alive.iter().filter(|node| **node != own);
+        let names = others.filter_map(|node| std::str::from_utf8(node).ok());
+        names.filter_map(|name| counts.get(name)).sum()
+    }
+
+    async fn say_alive(&self, is_leaving: bool) -> Result<(), Error> {
+        let age = self.0.config.redis.node_age;
+        let args = vec![
+            self.name(),
+            argument(age.as_millis()),
+            argument(if is_leaving { "1" } else { "0" }),
+        ];
+        let keys = vec![format!("{}alive", self.0.config.redis.prefix)];
+        let answer = self.run(&self.0.scripts.alive, keys, args).await?;
+        if let Answer::Told(_, mut told) = answer {
+            let nodes = told.next().map(Value::into_array).unwrap_or_default();
+            let nodes = nodes.into_iter().filter_map(Value::into_bytes).collect();
+            let alive = self.0.house.alive.lock();
+            *alive.expect("no holder of the list panics") = nodes;
+        }
+        Ok(())
+    }
+
+    async fn live_until(&self, drain: &Drain) {
+        let mut tick = tokio::time::interval(self.0.config.redis.node_age / 5);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = drain.doors_closed() => break,
+            }
+            if let Err(error) = self.say_alive(false).await {
+                tracing::debug!(%error, "the other nodes do not hear of this one");
+            }
+        }
+        // The others need not wait until it is missed.
+        drop(self.say_alive(true).await);
+    }
+
+    async fn tell_until(&self, drain: &Drain) {
+        let mut again = tokio::time::interval(AGE / 3);
+        loop {
+            tokio::select! {
+                () = self.0.house.changed.notified() => {}
+                _ = again.tick() => self.0.house.begin_anew(),
+                () = drain.doors_closed() => return,
+            }
+            tokio::time::sleep(GATHERED).await;
+            let told = futures_util::stream::iter(self.0.house.untold())
+                .map(async |(key, count)| {
+                    let told = self.tally(key.clone(), Some(count), None).await;
+                    told.map(|_| self.0.house.told(&key, count))
+                })
+                .buffer_unordered(AT_ONCE);
+            let all: Vec<_> = told.collect().await;
+            if all.iter().any(Result::is_err) {
+                self.0.house.changed.notify_one();
+            }
+        }
+    }
+}
+
+/// What is counted together.
+struct Tally {
+    elsewhere: usize,
+    /// There are as many as there may be.
+    is_full: bool,
+}
+
+pub(super) fn start(redis: &Redis, drain: &Drain) {
+    let (living, until) = (redis.clone(), drain.clone());
+    drain.spawn(async move { living.live_until(&until).await });
+    let (telling, until) = (redis.clone(), drain.clone());
+    drain.spawn(async move { telling.tell_until(&until).await });
+}
