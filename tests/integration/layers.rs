@@ -25,7 +25,7 @@ const FLOORS: [(&str, u8); 17] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: [(&str, &[&str]); 11] = [
     ("rusqlite", &["store"]),
     ("fred", &["store"]),
     ("aws_lc_rs", &["cluster"]),
@@ -33,6 +33,7 @@ const HOMES: [(&str, &[&str]); 10] = [
     ("engineioxide", &["face/socketio"]),
     ("hyper_util", &["wire", "cluster"]),
     ("jsonwebtoken", &["auth"]),
+    ("bcrypt", &["auth"]),
     ("reqwest", &["upstream"]),
     ("sysinfo", &["producer/monitor"]),
     ("axum", &["face", "app"]),
