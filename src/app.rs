@@ -14,6 +14,7 @@ mod engine;
 mod exit;
 mod keys;
 mod latencies;
+mod outage;
 mod process;
 mod publish;
 pub mod reload;

@@ -223,12 +223,12 @@ impl Limits {
     /// How many connections a user has here, and how many they may have everywhere.
     pub fn connections_of(&self, user: &str) -> (u32, u32) {
         let here = self.0.per_user.held(&user.into());
-        (here, self.0.config.connections_per_user_max)
+        (here, self.rules().config.connections_per_user_max)
     }
 
     /// A user has as many connections as they may, those on other nodes counted.
     pub fn user_is_full(&self) -> Reached {
-        let max = self.0.config.connections_per_user_max;
+        let max = self.rules().config.connections_per_user_max;
         self.reached(Limit::ConnectionsPerUser, max)
     }
 

@@ -220,6 +220,11 @@ impl Store {
         self.0.redis.is_some()
     }
 
+    /// How long it may be away before clients are told.
+    pub fn outage_told_after(&self) -> Duration {
+        self.0.config.redis.outage_told_after
+    }
+
     /// Redis, if that is underneath: then the logs of this node are copies of what it watches.
     pub(crate) fn redis(&self) -> Option<&Redis> {
         self.0.redis.as_ref()

@@ -138,6 +138,7 @@ build() {
 suite_rust() {
   local code=0
   if ! command -v redis-server >/dev/null || ! command -v redis-cli >/dev/null; then debian redis-server redis-tools || say "   what needs Redis will fail"; fi
+  if ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then debian faketime || say "   what moves clocks will fail"; fi
   if ! command -v openssl >/dev/null; then debian openssl || say "   what needs certificates will fail"; fi
   if cargo nextest --version >/dev/null 2>&1; then
     logged rust 1500 cargo nextest run --locked --no-fail-fast || code=$?

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
 use crate::app::config::Config;
-use crate::app::keys;
+use crate::app::{keys, outage};
 use crate::auth::{self, Auth, Origins};
 use crate::cluster::{self, Nodes};
 use crate::connection::Door;
@@ -283,6 +283,7 @@ fn bridge(
     let metrics = bridges::Metrics::register(registry);
     let (sender, mut actions) = mpsc::channel(ACTIONS_MAX);
     bridges::start(&config.producer.bridges, (hub, drain), &metrics, sender);
+    outage::tell(socketio, hub, drain);
     let (sockets, until) = (socketio.sockets().clone(), drain.clone());
     drain.spawn(async move {
         loop {

@@ -18,10 +18,9 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Most age of an event in milliseconds, if that is bounded.
-    pub(crate) fn age_ms_max(&self) -> Option<u64> {
-        let age_seconds = Some(self.age_seconds_max).filter(|age| *age < u64::MAX);
-        age_seconds.map(|age| age.saturating_mul(1000))
+    /// Most age of an event in seconds, if that is bounded.
+    pub(crate) fn age_seconds(&self) -> Option<u64> {
+        Some(self.age_seconds_max).filter(|age| *age < u64::MAX)
     }
 }
 

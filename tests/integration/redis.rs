@@ -1,9 +1,11 @@
 //! Many nodes over one Redis: the real binary, a real redis-server, and what clients see.
 
 mod bridges;
+mod client;
 mod early;
 mod inbox;
 mod kinds;
+mod network;
 pub(crate) mod node;
 mod once;
 mod outage;

@@ -7,8 +7,10 @@
 //!
 //! Lock order: link, then registry, then session. No link is locked while one of the others is held.
 
+mod claim;
 pub(crate) mod offset;
 pub(crate) mod record;
+mod session;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -22,23 +24,17 @@ use crate::auth::Action;
 use crate::connection::{Admission, CloseReason, ConnectionId, Metrics, Outcome};
 use crate::drain::Drain;
 use crate::face::socketio::config;
-use crate::face::socketio::link::{Link, Parting, WeakLink};
+use crate::face::socketio::link::{Link, Parting};
 use crate::hub::{From, Hub, Prepared};
 use crate::store;
 use crate::topic::{Cursor, TopicName};
 
-use self::offset::{Offset, Trail};
-use self::record::{Base, Kept, Record};
+pub(crate) use self::claim::Claim;
+pub(crate) use self::session::Session;
 
-/// What a client says of itself when it connects, as far as it matters for recovery.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Claim {
-    /// The private id of the session that it wants back.
-    pub(crate) pid: Option<String>,
-    pub(crate) offset: Option<Offset>,
-    /// Whether it wants offsets at all, if it says so.
-    pub(crate) wants: Option<bool>,
-}
+use self::offset::Trail;
+use self::record::{Base, Kept, Record};
+use self::session::{Departure, Owner};
 
 /// What a client that comes back goes on with.
 pub(crate) struct Regained {
@@ -70,33 +66,6 @@ struct Registry {
     tenures: u64,
 }
 
-/// When a session is forgotten; unique.
-type Departure = (Instant, u64);
-
-/// What outlives a connection.
-pub(crate) struct Session {
-    pid: Arc<str>,
-    state: Mutex<SessionState>,
-    /// One write to the store at a time, so that the newest is the last.
-    writing: tokio::sync::Mutex<()>,
-}
-
-struct SessionState {
-    record: Record,
-    /// The connection that has it now.
-    owner: Option<Owner>,
-    departure: Option<Departure>,
-    /// The store holds a record of it.
-    is_kept: bool,
-}
-
-/// The connection that has a session.
-struct Owner {
-    tenure: u64,
-    link: WeakLink,
-    generation: u64,
-}
-
 /// A session on its connection, and how far it has been written. Dropped, the session waits for
 /// its client to come back, unless it has gone to another connection already.
 pub(crate) struct Resumable {
@@ -104,65 +73,6 @@ pub(crate) struct Resumable {
     pub(crate) session: Arc<Session>,
     pub(crate) trail: Trail,
     tenure: u64,
-}
-
-impl Claim {
-    /// Reads the `auth` of a CONNECT field by field: what a field of it says is never lost because
-    /// of another one.
-    pub(crate) fn read(auth: Option<&rmpv::Value>) -> Self {
-        let field = |name: &str| {
-            let fields = auth?.as_map()?;
-            let found = fields.iter().find(|(key, _)| key.as_str() == Some(name));
-            found.map(|(_, value)| value)
-        };
-        Self {
-            pid: field("pid")
-                .and_then(rmpv::Value::as_str)
-                .map(str::to_owned),
-            offset: field("offset")
-                .and_then(rmpv::Value::as_str)
-                .and_then(Offset::parse),
-            wants: field("recovery").and_then(rmpv::Value::as_bool),
-        }
-    }
-}
-
-impl Session {
-    fn new(pid: Arc<str>, record: Record, is_kept: bool) -> Arc<Self> {
-        Arc::new(Self {
-            pid,
-            state: Mutex::new(SessionState {
-                record,
-                owner: None,
-                departure: None,
-                is_kept,
-            }),
-            writing: tokio::sync::Mutex::default(),
-        })
-    }
-
-    pub(crate) fn pid(&self) -> &str {
-        &self.pid
-    }
-
-    /// The public id.
-    pub(crate) fn id(&self) -> ConnectionId {
-        self.lock().record.id.clone()
-    }
-
-    /// Reads or changes the record.
-    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Record) -> T) -> T {
-        act(&mut self.lock().record)
-    }
-
-    /// Whether a connection of this node has it.
-    fn is_owned(&self) -> bool {
-        self.lock().owner.is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SessionState> {
-        self.state.lock().expect("no holder of a session panics")
-    }
 }
 
 impl Resumable {
@@ -501,29 +411,5 @@ impl Recovery {
             .registry
             .lock()
             .expect("no holder of the registry panics")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn no_auth_makes_it_panic(
-            bytes in proptest::collection::vec(any::<u8>(), 0..80),
-            offset in ".{0,40}",
-            pid in ".{0,20}",
-        ) {
-            let auth = rmpv::decode::read_value(&mut &*bytes).ok();
-            let _ = Claim::read(auth.as_ref());
-            let fields = [("pid", pid.as_str()), ("offset", offset.as_str())];
-            let fields = fields.map(|(key, value)| (key.into(), value.into()));
-            let odd = (rmpv::Value::Nil, rmpv::Value::Ext(0, bytes));
-            let auth = rmpv::Value::Map(fields.into_iter().chain([odd]).collect());
-            prop_assert_eq!(Claim::read(Some(&auth)).pid, Some(pid));
-        }
     }
 }

@@ -7,7 +7,7 @@
 --      8 field that must not be there or '', 9 epoch that must hold or '', 10 head that must hold or ''
 --      11 fingerprint or '', 12 age of a receipt (ms), 13 most events, 14 most bytes
 --      20 owner or ''
---      21 most age of an event (ms) or ''
+--      21 most age of an event (s) or ''
 --      15 age of the topic (ms), 16 now (ms), 17 most fields, 18 id of the event, 19 deadline (us)
 local time = redis.call('TIME')
 local heard = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
@@ -54,7 +54,7 @@ end
 -- The oldest make room: they are too many, too large or too old. A record tells its time behind its id.
 local over = redis.call('XLEN', KEYS[2]) - tonumber(ARGV[13])
 local function is_aged(entry)
-  return ARGV[21] ~= '' and tonumber(ARGV[16]) - struct.unpack('<i8', entry[2][2], 17) > tonumber(ARGV[21])
+  return ARGV[21] ~= '' and math.floor((tonumber(ARGV[16]) - struct.unpack('<i8', entry[2][2], 17)) / 1000) > tonumber(ARGV[21])
 end
 local function is_beyond() return over > 0 or bytes > tonumber(ARGV[14]) end
 local last, is_done = nil, false

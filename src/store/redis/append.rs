@@ -147,7 +147,7 @@ impl Redis {
             argument(event.owner.as_deref().unwrap_or("")),
             argument(
                 bounds
-                    .age_ms_max()
+                    .age_seconds()
                     .map_or(String::new(), |age| age.to_string()),
             ),
         ];

@@ -41,6 +41,9 @@ pub struct Redis {
     /// How often it is asked whether it is there.
     #[serde(with = "crate::quantity::duration")]
     pub health_interval: Duration,
+    /// How long it may be away before the clients of this node are told.
+    #[serde(with = "crate::quantity::duration")]
+    pub outage_told_after: Duration,
     /// How often a watched topic is compared with the log.
     #[serde(with = "crate::quantity::duration")]
     pub verify_interval: Duration,

@@ -135,7 +135,7 @@ impl Redis {
         self.generation()?;
         let or_nothing = |number: Option<usize>| number.map_or(Bytes::new(), argument);
         let mut args = vec![
-            self.node(),
+            self.name(),
             or_nothing(count),
             or_nothing(max),
             argument(AGE.as_millis()),
@@ -152,7 +152,7 @@ impl Redis {
     }
 
     /// This node, as others know it.
-    fn node(&self) -> Bytes {
+    fn name(&self) -> Bytes {
         argument(self.0.kept.node().simple())
     }
 
@@ -164,7 +164,7 @@ impl Redis {
 
     /// What other nodes that are alive have, of the counts of all.
     pub(super) fn sum_elsewhere(&self, counts: &HashMap<String, usize>) -> usize {
-        let (own, alive) = (self.node(), self.alive());
+        let (own, alive) = (self.name(), self.alive());
         let others = alive.iter().filter(|node| **node != own);
         let names = others.filter_map(|node| std::str::from_utf8(node).ok());
         names.filter_map(|name| counts.get(name)).sum()
@@ -173,11 +173,11 @@ impl Redis {
     async fn say_alive(&self, is_leaving: bool) -> Result<(), Error> {
         let age = self.0.config.redis.node_age;
         let args = vec![
-            self.node(),
+            self.name(),
             argument(age.as_millis()),
             argument(if is_leaving { "1" } else { "0" }),
         ];
-        let keys = vec![format!("{}nodes", self.0.config.redis.prefix)];
+        let keys = vec![format!("{}alive", self.0.config.redis.prefix)];
         let answer = self.run(&self.0.scripts.alive, keys, args).await?;
         if let Answer::Told(_, mut told) = answer {
             let nodes = told.next().map(Value::into_array).unwrap_or_default();

@@ -1,11 +1,10 @@
 //! Who comes before there is anything: before Redis, before the first event, after all was forgotten.
 
-use serde_json::json;
-use tokio_tungstenite::connect_async;
-
+use super::client::Client;
 use super::node::{LIMIT, Node, fact};
 use super::server::{Keeping, Server};
 use super::{TOPIC, two_nodes};
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_told_of_a_gap_in_a_story_that_has_not_begun() {
@@ -14,7 +13,7 @@ async fn nobody_is_told_of_a_gap_in_a_story_that_has_not_begun() {
     let nodes = [Node::start(&redis.url()), Node::start(&redis.url())];
     let mut clients = Vec::new();
     for node in &nodes {
-        let mut client = socketio::Client::open(node).await;
+        let mut client = Client::open(node).await;
         client.say(r#"42["subscribe","a"]"#).await;
         client.until("subscribed").await;
         clients.push(client);
@@ -78,52 +77,4 @@ async fn place_zero_of_an_empty_topic_is_good_on_any_node() {
         .await;
     assert_eq!(status, 200);
     assert_eq!(resumed.seqs(1).await, [1]);
-}
-
-/// A Socket.IO client that says and hears packets as they are.
-mod socketio {
-    use futures_util::{SinkExt as _, StreamExt as _};
-    use tokio::net::TcpStream;
-    use tokio_tungstenite::tungstenite::Message;
-    use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
-
-    use super::{LIMIT, Node, connect_async};
-
-    pub(super) struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
-
-    impl Client {
-        pub(super) async fn open(node: &Node) -> Self {
-            let url = node.url.replace("http", "ws");
-            let url = format!("{url}/socket.io/?EIO=4&transport=websocket");
-            let (socket, _) = connect_async(url).await.unwrap();
-            let mut client = Self(socket);
-            client.say("40").await;
-            client.until("connected").await;
-            client
-        }
-
-        pub(super) async fn say(&mut self, text: &str) {
-            self.0.send(Message::text(text)).await.unwrap();
-        }
-
-        /// What is heard up to an event of this name.
-        pub(super) async fn until(&mut self, name: &str) -> Vec<String> {
-            let wanted = format!(r#"42["{name}""#);
-            let mut heard = Vec::new();
-            let hear = async {
-                while let Some(Ok(message)) = self.0.next().await {
-                    let Message::Text(text) = message else {
-                        continue;
-                    };
-                    heard.push(text.to_string());
-                    if text.starts_with(&wanted) {
-                        return;
-                    }
-                }
-                panic!("the connection ended");
-            };
-            tokio::time::timeout(LIMIT, hear).await.unwrap();
-            heard
-        }
-    }
 }

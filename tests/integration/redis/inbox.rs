@@ -67,7 +67,7 @@ async fn what_workers_add_is_appended_and_leaves_the_stream() {
             (&1.into(), &"state".into())
         );
         assert_eq!(first["data"]["sessionId"], "a");
-        assert_eq!(stream.next().await.unwrap()["data"], "cmF3");
+        assert_eq!(stream.next().await.unwrap()["data_base64"], "cmF3");
         assert_eq!(stream.next().await.unwrap()["data"], 3);
         assert_eq!(stream.next().await.unwrap()["class"], "terminal");
     }

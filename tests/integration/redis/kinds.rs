@@ -326,31 +326,44 @@ async fn a_cluster_whose_primary_may_have_lost_something_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_is_reached_over_tls_and_a_foreign_certificate_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let make = |name: &str| {
-        let (key, cert) = (
-            dir.path().join(format!("{name}.key")),
-            dir.path().join(name),
-        );
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let make = |name: &str, more: &[&str]| {
         let made = Command::new("openssl")
             .args([
-                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
             ])
+            .arg(format!("/CN={name}"))
             .args([
-                "-subj",
-                "/CN=redis",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                &path(&format!("{name}.key")),
+                "-out",
+                &path(name),
             ])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&cert)
+            .args(more)
             .output()
             .expect("openssl is installed: apt-get install openssl");
-        assert!(made.status.success());
-        (key.display().to_string(), cert.display().to_string())
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        path(name)
     };
-    let ((key, cert), (_, other)) = (make("redis.pem"), make("other.pem"));
+    let (authority, other) = (make("authority", &[]), make("other", &[]));
+    let cert = make(
+        "redis",
+        &[
+            "-CA",
+            &authority,
+            "-CAkey",
+            &path("authority.key"),
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ],
+    );
+    let key = path("redis.key");
     let port = free_port();
     let tls = port.to_string();
     let more = [
@@ -361,13 +374,13 @@ async fn redis_is_reached_over_tls_and_a_foreign_certificate_is_refused() {
         "--tls-key-file",
         &key,
         "--tls-ca-cert-file",
-        &cert,
+        &authority,
         "--tls-auth-clients",
         "no",
     ];
     let redis = Server::start_with(Keeping::Nothing, &more);
     let url = format!("rediss://127.0.0.1:{port}");
-    let node = Node::ready(&url, &[&format!("store.redis.ca_file={cert}")]).await;
+    let node = Node::ready(&url, &[&format!("store.redis.ca_file={authority}")]).await;
     let mut stream = node.stream(TOPIC, None).await;
     assert_eq!(node.publish(TOPIC, &fact(1)).await.0, 200);
     assert_eq!(stream.seqs(1).await, [1]);

@@ -24,11 +24,18 @@ impl Node {
 
     /// A node with more settings, each `key=value`. Without an address of Redis it is alone.
     pub(crate) fn start_with(redis: &str, settings: &[&str]) -> Self {
+        Self::start_in(redis, settings, &[])
+    }
+
+    /// The same in an environment with more variables.
+    pub(crate) fn start_in(redis: &str, settings: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
         for name in ["PORT", "RUST_LOG", "TIDINGS_CONFIG", "TIDINGS_URL"] {
             command.env_remove(name);
         }
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command
+            .envs(environment.iter().copied())
+            .args(["serve", "--listen", "127.0.0.1:0"]);
         match redis {
             "" => command.env_remove("REDIS_URL"),
             redis => command.env("REDIS_URL", redis),

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::client::Client;
+use super::network::Network;
 use super::node::{LIMIT, Node, fact};
 use super::server::{Keeping, Server};
 use super::{TOPIC, is_refused};
@@ -163,6 +165,134 @@ async fn a_redis_that_stops_is_away_and_what_was_missed_arrives() {
         next["data"]["n"], 3,
         "what was refused was not done later: {next}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_stay_and_are_told_when_their_node_is_without_redis() {
+    let redis = Server::start(Keeping::Nothing);
+    let settings = [
+        "store.redis.outage_told_after=1s",
+        "face.socketio.ping_interval=1s",
+    ];
+    let node = Node::ready(&redis.url(), &settings).await;
+    let mut client = Client::open(&node).await;
+    client.say(r#"42["subscribe","a"]"#).await;
+    client.until("subscribed").await;
+    redis.signal("STOP");
+    let begun = Instant::now();
+    client.until("store_away").await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begun.elapsed()
+    );
+    // Pings come all the time.
+    client.ping().await;
+    client.ping().await;
+    redis.signal("CONT");
+    client.until("store_back").await;
+    node.until_ready(true).await;
+    assert_eq!(node.publish(TOPIC, &fact(1)).await.0, 200);
+    let heard = client.until("model_result").await;
+    assert!(
+        !heard.iter().any(|text| text.contains(r#"42["gap""#)),
+        "{heard:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_cut_off_says_so_and_its_clients_miss_nothing() {
+    let redis = Server::start(Keeping::Nothing);
+    let network = Network::to(redis.port()).await;
+    let one = Node::ready(&network.url(), &["store.redis.outage_told_after=1s"]).await;
+    let two = Node::ready(&redis.url(), &[]).await;
+    let mut client = Client::open(&one).await;
+    client.say(r#"42["subscribe","a"]"#).await;
+    client.until("subscribed").await;
+    let mut stream = one.stream(TOPIC, None).await;
+    two.publish(TOPIC, &fact(1)).await;
+    assert_eq!(stream.seqs(1).await, [1]);
+    client.until("model_result").await;
+    network.cut();
+    one.until_ready(false).await;
+    client.until("store_away").await;
+    // The others go on.
+    assert_eq!(two.get("/readyz").await.0, 200);
+    for n in 2..=50 {
+        assert_eq!(two.publish(TOPIC, &fact(n)).await.0, 200);
+    }
+    let begun = Instant::now();
+    let (status, answer) = one.publish(TOPIC, &fact(0)).await;
+    assert!(is_refused(status, &answer), "{answer}");
+    assert!(begun.elapsed() < Duration::from_secs(1), "refused at once");
+    network.heal();
+    one.until_ready(true).await;
+    assert_eq!(stream.seqs(49).await, (2..=50).collect::<Vec<_>>());
+    for _ in 2..=50 {
+        let heard = client.until("model_result").await;
+        assert!(
+            !heard.iter().any(|text| text.contains(r#"42["gap""#)),
+            "{heard:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_that_are_moved_change_neither_order_nor_cursors() {
+    let redis = Server::start(Keeping::Nothing);
+    let dir = tempfile::tempdir().unwrap();
+    let clock = dir.path().join("clock");
+    let set = |offset: &str| std::fs::write(&clock, offset).unwrap();
+    set("+0");
+    let library = std::fs::read_dir("/usr/lib").unwrap().find_map(|dir| {
+        let library = dir.unwrap().path().join("faketime/libfaketime.so.1");
+        library.exists().then_some(library)
+    });
+    let library = library.expect("libfaketime is installed: apt-get install faketime");
+    let environment = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let moved = Node::start_in(&redis.url(), &[], &environment);
+    let steady = Node::ready(&redis.url(), &[]).await;
+    moved.until_ready(true).await;
+    let mut streams = [
+        moved.stream(TOPIC, None).await,
+        steady.stream(TOPIC, None).await,
+    ];
+    let mut receipts = Vec::new();
+    for (round, offset) in ["+0", "-10m", "+20m", "-1h", "+0"].iter().enumerate() {
+        set(offset);
+        for n in 0..4 {
+            let node = if n % 2 == 0 { &moved } else { &steady };
+            let n = u64::try_from(round).unwrap() * 4 + n + 1;
+            let (status, receipt) = node.publish_keyed(TOPIC, &fact(n), &n.to_string()).await;
+            assert_eq!((status, &receipt["seq"]), (200, &n.into()), "{receipt}");
+            receipts.push(receipt);
+        }
+    }
+    let times: BTreeSet<_> = receipts
+        .iter()
+        .map(|receipt| receipt["timestamp"].as_str().unwrap()[..13].to_owned())
+        .collect();
+    assert!(times.len() > 1, "the clock was moved: {times:?}");
+    for stream in &mut streams {
+        assert_eq!(stream.seqs(20).await, (1..=20).collect::<Vec<_>>());
+    }
+    let since = format!(
+        "{}:{}",
+        receipts[4]["epoch"].as_str().unwrap(),
+        receipts[4]["seq"]
+    );
+    for node in [&moved, &steady] {
+        let mut resumed = node.stream(TOPIC, Some(&since)).await;
+        assert_eq!(resumed.seqs(15).await, (6..=20).collect::<Vec<_>>());
+    }
+    // A key is known whatever the time is.
+    let (status, again) = moved.publish_keyed(TOPIC, &fact(6), "6").await;
+    assert_eq!((status, &again["seq"]), (200, &6.into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -141,7 +141,7 @@ async fn a_user_has_no_more_connections_than_they_may_on_all_nodes_together() {
     };
     // Both nodes know of each other.
     tokio::time::timeout(LIMIT, async {
-        while redis.cli(&["zcard", "tidings:nodes"]) != "2" {
+        while redis.cli(&["zcard", "tidings:alive"]) != "2" {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
