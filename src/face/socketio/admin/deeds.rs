@@ -42,7 +42,7 @@ impl Admin {
         if arguments.next().as_ref().and_then(Value::as_str) != Some(MAIN) {
             return invalid("only sockets of the namespace `/` can be moved from here".to_owned());
         }
-        let Some((deed, wish)) = wish(name, arguments.collect()) else {
+        let Some((deed, wish)) = wish(name, &arguments.collect::<Vec<_>>()) else {
             let why = "ask for `join`, `leave`, `_disconnect` or `emit` with a namespace";
             return invalid(why.to_owned());
         };
@@ -58,7 +58,7 @@ impl Admin {
 
 /// What an event of the UI means; its arguments are those behind the namespace. A filter is a room
 /// or the id of a socket; none means all sockets.
-fn wish(name: &str, arguments: Vec<Value>) -> Option<(Deed, Wish)> {
+fn wish(name: &str, arguments: &[Value]) -> Option<(Deed, Wish)> {
     let text = |at: usize| arguments.get(at).and_then(Value::as_str).map(str::to_owned);
     let within = |at: usize| text(at).map(|room| vec![room]);
     let room = || text(0).map(|room| vec![room]);
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn meant(name: &str, arguments: &Value) -> Option<Value> {
-        let (deed, wish) = wish(name, arguments.as_array().unwrap().clone())?;
+        let (deed, wish) = wish(name, arguments.as_array().unwrap())?;
         Some(json!([deed, wish]))
     }
 

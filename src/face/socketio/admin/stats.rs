@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use socketioxide::operators::BroadcastOperators;
 
 use crate::face::socketio::admin::{ADMIN, Admin, Arguments};
 use crate::producer::monitor::host_name;
@@ -78,7 +79,7 @@ impl Admin {
     pub(super) fn tell_stats(&self) {
         let sockets = |path: &str| -> Vec<_> {
             let found = self.0.sockets.namespaces(path);
-            found.flat_map(|namespace| namespace.sockets()).collect()
+            found.flat_map(BroadcastOperators::sockets).collect()
         };
         let main = sockets("/");
         let polling = main

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use socketioxide::extract::SocketRef;
+use socketioxide::operators::BroadcastOperators;
 
 use crate::face::socketio::admin::ADMIN;
 use crate::face::socketio::namespaces::link_of;
@@ -18,7 +19,7 @@ pub(super) fn all(sockets: &Sockets) -> Vec<Value> {
     let namespaces = namespaces
         .into_iter()
         .flat_map(|path| sockets.namespaces(path));
-    let sockets = namespaces.flat_map(|namespace| namespace.sockets());
+    let sockets = namespaces.flat_map(BroadcastOperators::sockets);
     sockets
         .take(SOCKETS_MAX)
         .filter_map(|socket| self::socket(&socket))
