@@ -29,7 +29,7 @@ use tower::service_fn;
 
 use tidings::cluster::Nodes;
 use tidings::drain::Drain;
-use tidings::face::socketio::shim::{Language, Settings, Shim, Wire};
+use tidings::face::socketio::shim::{Bounds, Language, Settings, Shim, Wire};
 use tidings::wire::{self, Deadline, Outboxes};
 
 const PING_INTERVAL: Duration = Duration::from_millis(300);
@@ -131,6 +131,10 @@ fn settings(language: Language) -> Settings {
         upgrade_timeout: UPGRADE_TIMEOUT,
         payload_bytes_max: usize::try_from(PAYLOAD_BYTES_MAX).unwrap_or(usize::MAX),
         posted_packets_max: 512,
+        bounds: Bounds {
+            message_bytes_max: PAYLOAD_BYTES_MAX,
+            attachments_max: 10,
+        },
         language,
         nodes: Nodes::alone(),
     }
@@ -204,6 +208,7 @@ async fn main() -> anyhow::Result<()> {
         println!("conformance listening on http://{}", listener.local_addr()?);
     }
     let metrics = wire::Metrics::register(&mut registry);
-    wire::serve(listener, config, answer, (drain, metrics)).await;
+    let told = (drain, metrics, wire::Gate::open());
+    wire::serve(listener, config, answer, told).await;
     Ok(())
 }

@@ -82,7 +82,7 @@ impl Nodes {
             return Self::alone();
         };
         let nodes = Self(Some(Arc::new(Shared {
-            id: redis.node(),
+            id: redis.node_id(),
             secrets: Secrets::new(config.secret.as_ref()),
             registry: Registry::default(),
             client: relay::client(&config, &wire),

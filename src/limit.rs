@@ -7,6 +7,7 @@
 mod config;
 mod counts;
 mod metrics;
+mod name;
 mod proxies;
 mod rates;
 mod rules;
@@ -14,6 +15,7 @@ mod rules;
 pub use self::config::Config;
 pub use self::counts::Held;
 pub use self::metrics::Metrics;
+pub use self::name::Limit;
 pub use self::proxies::ProxyError;
 pub use self::rates::Quota;
 
@@ -23,40 +25,6 @@ use std::time::Duration;
 
 use self::counts::Counts;
 use self::rules::Rules;
-
-/// A limit, by the key in the config that sets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Limit {
-    /// `limit.connections_per_user_max`
-    ConnectionsPerUser,
-    /// `limit.connections_per_address_max`
-    ConnectionsPerAddress,
-    /// `limit.handshakes_per_second`
-    Handshakes,
-    /// `limit.handshakes_unfinished_max`
-    HandshakesUnfinished,
-    /// `limit.messages_per_minute`
-    Messages,
-    /// `limit.subscribes_per_minute`
-    Subscribes,
-    /// `limit.events_per_second`
-    Events,
-}
-
-impl Limit {
-    /// The key in the config that sets it; its name in metrics and on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ConnectionsPerUser => "limit.connections_per_user_max",
-            Self::ConnectionsPerAddress => "limit.connections_per_address_max",
-            Self::Handshakes => "limit.handshakes_per_second",
-            Self::HandshakesUnfinished => "limit.handshakes_unfinished_max",
-            Self::Messages => "limit.messages_per_minute",
-            Self::Subscribes => "limit.subscribes_per_minute",
-            Self::Events => "limit.events_per_second",
-        }
-    }
-}
 
 /// A limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +72,7 @@ struct Shared {
     rules: RwLock<Arc<Rules>>,
     per_user: Counts<Arc<str>>,
     per_address: Counts<IpAddr>,
+    sockets: Counts<IpAddr>,
     unfinished: Counts<()>,
     metrics: Metrics,
 }
@@ -118,6 +87,7 @@ impl Limits {
             rules: RwLock::new(Arc::new(Rules::new(config)?)),
             per_user: Counts::default(),
             per_address: Counts::default(),
+            sockets: Counts::default(),
             unfinished: Counts::default(),
             metrics,
         })))
@@ -173,6 +143,32 @@ impl Limits {
         forwarded: impl DoubleEndedIterator<Item = &'a str>,
     ) -> IpAddr {
         self.rules().proxies.address_of(peer, forwarded)
+    }
+
+    /// A place for a socket from an address, before anything is read of it. Neither this machine's
+    /// nor those of trusted proxies, who bring many clients, are counted.
+    ///
+    /// # Errors
+    /// When the address holds as many as it may.
+    pub fn accept(&self, peer: IpAddr) -> Result<Option<Held>, Reached> {
+        let rules = self.rules();
+        if peer.is_loopback() || rules.proxies.trusts(peer) {
+            return Ok(None);
+        }
+        let max = rules.config.sockets_per_address_max;
+        let held = self.0.sockets.take(network_of(peer), max);
+        held.map(Some)
+            .ok_or_else(|| self.reached(Limit::SocketsPerAddress, max))
+    }
+
+    /// What counts the limits that are reached, for those that outlive the rest.
+    pub fn counter(&self) -> Metrics {
+        self.0.metrics.clone()
+    }
+
+    /// Counts that somebody reached a limit that is kept elsewhere.
+    pub fn count(&self, limit: Limit) {
+        self.0.metrics.reached(limit);
     }
 
     /// A place for a connection of somebody. The node's own machine is not counted by address.
@@ -367,6 +363,26 @@ mod tests {
         assert!(limits.connect(ip("2001:db8::4"), None).is_err());
         assert!(limits.connect(ip("2001:db8:0:1::4"), None).is_ok());
         drop(held);
+    }
+
+    #[test]
+    fn sockets_are_counted_by_address_but_not_those_of_proxies() {
+        let limits = limits(|config| {
+            config.sockets_per_address_max = 2;
+            config.trusted_proxies = vec!["10.9.0.0/16".to_owned()];
+        });
+        let held: Vec<_> = (0..2)
+            .map(|_| limits.accept(ip("10.0.0.1")).unwrap())
+            .collect();
+        let reached = limits.accept(ip("::ffff:10.0.0.1").to_canonical());
+        assert_eq!(reached.err().unwrap().limit, Limit::SocketsPerAddress);
+        for free in ["10.0.0.2", "10.9.1.1", "127.0.0.1", "::1"] {
+            for _ in 0..5 {
+                std::mem::forget(limits.accept(ip(free)).ok().filter(|_| free != "10.0.0.2"));
+            }
+        }
+        drop(held);
+        assert!(limits.accept(ip("10.0.0.1")).is_ok());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 # Installs what is missing and runs every test there is; the last line is `N passed, N failed[, N skipped]`.
 #
 #   ./tests/run.sh                 everything
-#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client docs browser interop emitters gate
+#   ./tests/run.sh js python       only these suites: rust otlp conformance js python typescript python_client docs browser interop emitters gate
 #
 # Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer (3.11 for the Python package and docs). Debian packages
 # that lack are installed when this runs as root (or sudo asks for no password); otherwise it says what to install and
@@ -159,6 +159,13 @@ suite_rust() {
 cargo_test_tally() {
   grep -E '^test result: ' "$logs/$1.log" >"$logs/$1.summary" || true
   tallied "$1" "$2" "$(count '[0-9]+ passed' "$logs/$1.summary")" "$(count '[0-9]+ failed' "$logs/$1.summary")" "$(count '[0-9]+ ignored' "$logs/$1.summary")"
+}
+
+# the same library with what only some builds have
+suite_otlp() {
+  local code=0
+  logged otlp 1500 cargo test --locked --features otlp --test integration -- otlp:: manual_pages || code=$?
+  cargo_test_tally otlp "$code"
 }
 
 suite_conformance() {
@@ -368,10 +375,10 @@ suite_emitters() {
 }
 
 suites=("$@")
-if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client docs browser interop emitters gate); fi
+if [ $# -eq 0 ]; then suites=(rust otlp conformance js python typescript python_client docs browser interop emitters gate); fi
 for suite in "${suites[@]}"; do
   if ! declare -F "suite_$suite" >/dev/null; then
-    say "there is no suite \`$suite\`: rust conformance js python typescript python_client docs browser interop emitters gate"
+    say "there is no suite \`$suite\`: rust otlp conformance js python typescript python_client docs browser interop emitters gate"
     exit 2
   fi
 done

@@ -21,8 +21,12 @@ class Member {
     this.socket.on("fact", ({ key, _seq, _epoch }) => this.facts.push({ key, seq: _seq, epoch: _epoch }));
     this.socket.on("gap", () => this.gaps++);
     this.socket.on("connect", () => {
-      if (this.away !== null) this.returns.push({ ms: performance.now() - this.away, recovered: this.socket.recovered });
+      if (this.away === null) return;
+      this.returns.push({ ms: performance.now() - this.away, recovered: this.socket.recovered });
       this.away = null;
+      // As applications do that are not recovered: they say what they have.
+      const last = this.facts.at(-1);
+      if (!this.socket.recovered) this.socket.emit("subscribe", { sessionId: this.topic, ...(last && { since: `${last.epoch}:${last.seq}` }) });
     });
     this.socket.on("disconnect", () => (this.away ??= performance.now()));
   }

@@ -7,7 +7,7 @@ const RUN_MS = 20 * 60_000;
 export async function polls({ number }) {
   const home = await house({ nodes: number("nodes", 3) });
   try {
-    const shape = { clients: number("clients", 90), topics: number("topics", 9) };
+    const shape = { clients: number("clients", 60), topics: number("topics", 6) };
     const requests = number("requests", 100_000);
     const people = await crowd(home.front.url, { ...shape, transports: ["polling"] });
     const publishing = publisher(home.nodes, { ...shape, rate: number("rate", 60) });

@@ -13,12 +13,13 @@ use anyhow::{bail, ensure};
 use self::load::Load;
 use self::report::Report;
 use crate::app::cli::{BenchArgs, BenchCommon, BenchKind};
-use crate::app::client::reachable;
+use crate::app::client::{reachable, token};
 use crate::app::config::Config;
 use crate::app::engine::Transport;
 use crate::app::exit::FAILED;
 use crate::app::gateway::Gateway;
 use crate::app::screen::say;
+use crate::auth::Mode;
 use crate::upstream::gateway;
 
 /// Most deliveries of a run.
@@ -44,7 +45,12 @@ pub(super) async fn run(config: &Config, args: &BenchArgs) -> anyhow::Result<u8>
             (Some(gateway), url)
         }
     };
-    let gateway = gateway::Gateway::new(&url)?;
+    // One of our own asks nobody who they are.
+    let token = common
+        .url
+        .as_ref()
+        .and_then(|_| token(common.token.as_ref()));
+    let gateway = gateway::Gateway::new(&url)?.with_token(token);
     if !gateway.is_loopback() {
         bail!("`{url}` is not on this machine: bench loads loopback addresses only");
     }
@@ -61,6 +67,7 @@ pub(super) async fn run(config: &Config, args: &BenchArgs) -> anyhow::Result<u8>
 async fn start(config: &Config) -> anyhow::Result<Gateway> {
     let mut config = config.clone();
     config.wire.listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    config.auth.mode = Mode::None;
     Gateway::start(&config).await
 }
 

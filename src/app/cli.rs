@@ -60,6 +60,12 @@ pub enum Command {
         /// For which shell.
         shell: clap_complete::Shell,
     },
+    /// Print the manual page, or write those of all subcommands into a directory
+    Man {
+        /// Where to write them.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
     /// Print the version
     Version {
         /// As JSON.

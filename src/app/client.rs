@@ -26,6 +26,11 @@ pub(super) fn of(args: &GatewayArgs) -> anyhow::Result<Gateway> {
     Ok(Gateway::new(&url)?.with_token(token))
 }
 
+/// The token of `--token`, else of `TIDINGS_TOKEN`.
+pub(super) fn token(argument: Option<&String>) -> Option<String> {
+    argument.cloned().or_else(|| Sources::of_process().token())
+}
+
 /// The address under which a listener on this machine is reached.
 pub(super) fn reachable(listen: SocketAddr) -> String {
     let ip = match listen.ip() {

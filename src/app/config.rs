@@ -14,10 +14,12 @@ mod print;
 mod problem;
 mod resolve;
 mod sources;
+mod trace;
 
 pub use self::log::{Format, Log};
 pub use self::problem::{Origin, Problem, Problems};
 pub use self::sources::Sources;
+pub use self::trace::Trace;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +40,8 @@ const LISTEN: [&str; 2] = ["wire", "listen"];
 pub struct Config {
     /// What is logged, and how.
     pub log: Log,
+    /// Where traces go.
+    pub trace: Trace,
     /// Who may enter.
     pub auth: crate::auth::Config,
     /// How much somebody may take.
@@ -167,6 +171,9 @@ impl Config {
             crate::limit::Limits::new(self.limit.clone(), crate::limit::Metrics::default())
         {
             add(&["limit", "trusted_proxies"], what.to_string());
+        }
+        if let Some((key, what)) = self.trace.problem() {
+            add(&["trace", key], what.to_owned());
         }
         if let Some((key, what)) = self.cluster.problem() {
             add(&["cluster", key], what);

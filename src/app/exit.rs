@@ -8,6 +8,7 @@
 //! | 3 | the gateway cannot be reached |
 //! | 130, 143 | ended at once by a (second) SIGINT or SIGTERM |
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -112,8 +113,21 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
             );
             Ok(0)
         }
+        Command::Man { dir } => manual(dir),
         Command::Version { json } => say(&version(json)),
     }
+}
+
+/// Prints the manual page, or writes all of them.
+fn manual(dir: Option<PathBuf>) -> anyhow::Result<u8> {
+    let Some(dir) = dir else {
+        clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+        return Ok(0);
+    };
+    let why = || format!("cannot write manual pages into `{}`", dir.display());
+    std::fs::create_dir_all(&dir).with_context(why)?;
+    clap_mangen::generate_to(Cli::command(), &dir).with_context(why)?;
+    Ok(0)
 }
 
 fn load(sources: &Sources) -> anyhow::Result<Loaded> {

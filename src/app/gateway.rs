@@ -25,14 +25,14 @@ use crate::face::socketio::shim::Wire;
 use crate::face::ws::{Apps, Crowd, Ws};
 use crate::face::{dashboard, http};
 use crate::hub::Hub;
-use crate::limit::{self, Limits};
+use crate::limit::{self, Limit, Limits};
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
 use crate::producer::{bridges, inbox};
 use crate::store::Store;
 use crate::store::documents::Documents;
-use crate::wire::{self, Deadline, Outboxes};
+use crate::wire::{self, Bound, Deadline, Gate, Outboxes, Place};
 use crate::{connection, hub, upstream};
 
 /// A gateway that listens.
@@ -58,6 +58,8 @@ impl Gateway {
         let addr = listener.local_addr()?;
 
         let drain = Drain::new();
+        #[cfg(feature = "otlp")]
+        crate::app::telemetry::otlp::start(&config.trace, &drain)?;
         let mut registry = Registry::default();
         let store = Store::open(config.store.clone())?;
         let store_promise = store.promise().to_owned();
@@ -90,6 +92,7 @@ impl Gateway {
         let http = pages(config, parts, metrics, Arc::new(registry));
 
         let limits = door.limits().clone();
+        let gate = gate(&limits);
         let faces = Arc::new((door, socketio.clone(), http));
         // Answers a request; that a page of another origin may ask is not thought of yet.
         let service = service_fn(
@@ -123,7 +126,7 @@ impl Gateway {
             listener,
             wire_config,
             service,
-            (until, listener_metrics),
+            (until, listener_metrics, gate),
         ));
         Ok(Self {
             addr,
@@ -253,9 +256,27 @@ async fn door(
     let door = Door::new(auth, limits, origins, hub.clone());
     keys::keep(config, door.auth(), drain).await?;
     if door.auth().needs_credential() || door.auth().keys().is_some() {
-        door.follow_revocations(drain)?;
+        door.follow_revocations(drain).await?;
     }
     Ok(door)
+}
+
+/// What the limits say of connections before anything is read of them.
+fn gate(limits: &Limits) -> Gate {
+    let (admits, counter) = (limits.clone(), limits.counter());
+    let admit = move |address| match admits.accept(address) {
+        Ok(held) => Ok(Box::new(held) as Place),
+        Err(reached) => Err(reached.to_string()),
+    };
+    Gate::new(admit, move |bound| {
+        counter.reached(match bound {
+            Bound::Connections => Limit::Connections,
+            Bound::FirstByte => Limit::FirstByte,
+            Bound::Header => Limit::Header,
+            Bound::HeaderBytes => Limit::HeaderBytes,
+            Bound::WriteStall => Limit::WriteStall,
+        });
+    })
 }
 
 /// The plain WebSocket face.

@@ -1,6 +1,9 @@
 //! The log: to standard error, as text for people and as JSON for machines.
 
 mod json;
+mod line;
+#[cfg(feature = "otlp")]
+pub(super) mod otlp;
 mod words;
 
 use std::io::{IsTerminal as _, stderr};
@@ -10,6 +13,7 @@ use tracing_subscriber::fmt::format::DefaultFields;
 use tracing_subscriber::{EnvFilter, fmt, reload};
 
 use self::json::JsonLine;
+use self::line::OneLine;
 use self::words::Words;
 use crate::app::config::{Format, Log};
 
@@ -32,20 +36,21 @@ pub(super) fn start(config: &Log) -> anyhow::Result<Filter> {
     let filter = config
         .directives()
         .map_err(|what| anyhow!("log.filter: {what}"))?;
-    let text = match config.format {
-        Format::Auto => stderr().is_terminal(),
+    let is_terminal = stderr().is_terminal();
+    let is_text = match config.format {
+        Format::Auto => is_terminal,
         Format::Text => true,
         Format::Json => false,
     };
     let log = fmt().with_env_filter(filter);
-    let (started, filter) = if text {
+    let (started, filter) = if is_text {
         let log = log
-            .with_writer(stderr)
+            .with_writer(move || OneLine::new(stderr(), is_terminal))
             .fmt_fields(Words(DefaultFields::new()));
         let log = log.with_filter_reloading();
         let handle = log.reload_handle();
         let filter = Filter(Box::new(move |to| handle.reload(to)));
-        (log.with_ansi(stderr().is_terminal()).try_init(), filter)
+        (log.with_ansi(is_terminal).try_init(), filter)
     } else {
         let log = log.with_writer(stderr).event_format(JsonLine);
         let log = log.with_filter_reloading();

@@ -95,7 +95,7 @@ async fn verify(args: &VerifyArgs) -> anyhow::Result<u8> {
     producers.join_all().await;
     scene.phase.send_replace(Phase::Calm);
     let wrong = crowd.verdict(&scene).await?;
-    let audit = Audit::of(&scene, &Gateway::new(&target.url())?).await?;
+    let audit = Audit::of(&scene, &scene.plan.gateway(&target.url())?).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let report = Report::new(&scene, wrong, audit, memory, seconds);
     let log = target.end().await?;

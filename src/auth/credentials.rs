@@ -82,10 +82,12 @@ fn is_websocket_or_sse(headers: &HeaderMap) -> bool {
 
 /// Takes the token out of an address. What else stands in the query stays as it is.
 fn strip_query(uri: &mut Uri) -> Option<Credential> {
-    let query = uri.query().filter(|query| query.contains(PARAMETER))?;
+    let query = uri
+        .query()
+        .filter(|query| query.contains(PARAMETER) || query.contains('%'))?;
     let is_token = |pair: &&str| {
-        pair.split_once('=')
-            .map_or(*pair == PARAMETER, |(name, _)| name == PARAMETER)
+        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+        decoded(name) == PARAMETER.as_bytes()
     };
     let found = query.split('&').find(is_token)?;
     let token = found.split_once('=').map(|(_, token)| token.to_owned());
@@ -99,6 +101,20 @@ fn strip_query(uri: &mut Uri) -> Option<Credential> {
     parts.path_and_query = text.parse().ok();
     *uri = Uri::from_parts(parts).unwrap_or_default();
     token.filter(|token| !token.is_empty()).map(Into::into)
+}
+
+/// A name in a query without its percent signs, which may hide it.
+fn decoded(name: &str) -> Vec<u8> {
+    let mut rest = name.as_bytes();
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let [first, after @ ..] = rest {
+        let hidden = after.get(..2).filter(|_| *first == b'%');
+        let hidden = hidden.and_then(|digits| std::str::from_utf8(digits).ok());
+        let hidden = hidden.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(hidden.unwrap_or(*first));
+        rest = if hidden.is_some() { &after[2..] } else { after };
+    }
+    decoded
 }
 
 #[cfg(test)]
@@ -149,6 +165,19 @@ mod tests {
             let (found, request) = take(uri, &[("accept", "text/event-stream")]);
             assert_eq!(request.uri(), left);
             assert_eq!(first(&found).is_some(), uri.contains("token=t"), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_hidden_is_the_same_name() {
+        for (uri, left) in [
+            ("/p?t%6Fken=t&a=%74oken", "/p?a=%74oken"),
+            ("/p?%74%6f%6b%65%6e=t", "/p"),
+            ("/p?tok%e=t&%zz&%", "/p?tok%e=t&%zz&%"),
+        ] {
+            let (found, request) = take(uri, &[("upgrade", "websocket")]);
+            assert_eq!(request.uri(), left);
+            assert_eq!(first(&found).is_some(), !left.contains("=t&%zz"), "{uri}");
         }
     }
 

@@ -16,12 +16,6 @@ pub struct Config {
     /// What nodes prove with that they are nodes. Without one they make one and keep it in Redis.
     #[serde(default)]
     pub secret: Option<Secret>,
-    /// How often a node tells that it is there.
-    #[serde(with = "crate::quantity::duration")]
-    pub heartbeat_interval: Duration,
-    /// How long a node may be silent before the others take it for gone.
-    #[serde(with = "crate::quantity::duration")]
-    pub node_age: Duration,
     /// Most requests and websockets that are relayed to other nodes at a time.
     pub relays_max: usize,
     /// Longest that connecting to another node may take.

@@ -87,11 +87,8 @@ impl Nodes {
         let Some(own) = &self.0 else { return };
         loop {
             let is_told = own.beat(&mut *own.registry.beaten.lock().await).await;
-            let rest = if is_told {
-                own.config.heartbeat_interval
-            } else {
-                AGAIN.min(own.config.heartbeat_interval)
-            };
+            let often = own.store.redis().map(|redis| redis.config().node_age / 5);
+            let rest = often.filter(|_| is_told).unwrap_or(AGAIN);
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 () = own.drain.doors_closed() => break,
@@ -137,7 +134,6 @@ impl Shared {
         let secret = self.secrets.proposal();
         let beat = Beat {
             address,
-            age: self.config.node_age,
             secret: &secret,
         };
         let Ok(present) = redis.beat(beat).await else {
@@ -146,7 +142,8 @@ impl Shared {
         self.secrets.take(&present.secret);
         let own = self.id;
         let others = present.nodes.into_iter().filter(|(id, _)| *id != own);
-        let count = self.registry.take(others.collect(), self.config.node_age);
+        let age = redis.config().node_age;
+        let count = self.registry.take(others.collect(), age);
         self.metrics.nodes(count + 1);
         let is_joined = &self.registry.is_joined;
         if !is_joined.swap(true, std::sync::atomic::Ordering::Relaxed) {

@@ -7,6 +7,8 @@ use tokio::sync::Notify;
 
 use crate::auth::{Action, Principal, Refusal};
 use crate::connection::{CloseReason, Door};
+use crate::limit::Limits;
+use crate::store;
 use crate::topic::TopicName;
 
 /// Longest that is slept at once: clocks may be set.
@@ -58,14 +60,27 @@ impl Admission {
         }
     }
 
+    /// How much it may take.
+    pub fn limits(&self) -> &Limits {
+        self.door.limits()
+    }
+
     /// Who it is, now.
     pub fn principal(&self) -> Arc<Principal> {
         Arc::clone(&self.lock().principal)
     }
 
     /// Whether it may do something to a topic, now.
-    pub fn may(&self, action: Action, topic: &TopicName) -> bool {
-        self.door.may(&self.principal(), action, topic)
+    ///
+    /// # Errors
+    /// When it depends on whose the topic is, and the store that knows it is away.
+    pub async fn may(&self, action: Action, topic: &TopicName) -> Result<bool, store::Error> {
+        self.door.may(&self.principal(), action, topic).await
+    }
+
+    /// The same, where nobody can be told of a store that is away: then nothing is allowed.
+    pub async fn may_surely(&self, action: Action, topic: &TopicName) -> bool {
+        self.may(action, topic).await.unwrap_or(false)
     }
 
     /// Whether it can ever end by itself.

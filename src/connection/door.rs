@@ -12,6 +12,7 @@ use crate::auth::{
 use crate::connection::Roster;
 use crate::hub::Hub;
 use crate::limit::{Limits, Places, Reached};
+use crate::store;
 use crate::topic::TopicName;
 use crate::wire::Peer;
 
@@ -157,10 +158,23 @@ impl Door {
     }
 
     /// Whether a principal may do something to a topic: the one question that every face asks.
-    pub fn may(&self, principal: &Principal, action: Action, topic: &TopicName) -> bool {
-        let known = self.0.hub.topic(topic).filter(|_| owner_matters(principal));
-        let owner = known.and_then(|topic| topic.owner());
-        auth::may(principal, action, topic, owner.as_deref())
+    ///
+    /// # Errors
+    /// When it depends on whose the topic is, and the store that knows it is away.
+    pub async fn may(
+        &self,
+        principal: &Principal,
+        action: Action,
+        topic: &TopicName,
+    ) -> Result<bool, store::Error> {
+        if auth::may(principal, action, topic, None) {
+            return Ok(true);
+        }
+        if !owner_matters(principal) {
+            return Ok(false);
+        }
+        let owner = self.0.hub.owner(topic).await?;
+        Ok(auth::may(principal, action, topic, owner.as_deref()))
     }
 
     /// The same question about a topic whose owner is at hand.

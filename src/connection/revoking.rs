@@ -61,12 +61,14 @@ impl Door {
     ///
     /// # Errors
     /// When the topic cannot be followed.
-    pub fn follow_revocations(&self, drain: &Drain) -> Result<(), AttachError> {
+    pub async fn follow_revocations(&self, drain: &Drain) -> Result<(), AttachError> {
         let reader = Reader {
             connection: "gateway".to_owned(),
             principal: None,
             transport: "internal",
         };
+        // What another node has written is known before anybody is let in, if the store is there.
+        let _prepared = self.hub().prepare(&[(topic(), None)]).await?;
         let mut feed = self.hub().follow(&topic(), From::Oldest, reader)?;
         // What is stored holds before anybody is let in.
         while let Some(item) = feed.next().now_or_never() {

@@ -46,9 +46,10 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use engineioxide::service::NotFoundService;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use socketioxide::service::SocketIoService;
 use socketioxide::{ParserConfig, SocketIoBuilder};
+use tokio::time::Instant;
 
 use self::admin::Admin;
 use self::client_files::ClientFiles;
@@ -57,10 +58,11 @@ use self::relaying::Routed;
 use self::request::{Query, Refusal};
 use self::requests::Desk;
 use self::shim::{Language, Settings, Shim, Wire};
-use self::ticket::{Fit, Ticket};
+use self::ticket::{Fit, Started, Ticket};
 use crate::auth::Principal;
 use crate::cluster::Nodes;
 use crate::connection::{Admission, Door, Metrics, Visitor};
+use crate::limit::Limit;
 use crate::wire::DeadlineError;
 
 /// The path of clients with the usual parser.
@@ -81,6 +83,7 @@ pub struct SocketIo {
     client_files: ClientFiles,
     door: Door,
     binds_address: bool,
+    connect_timeout: Duration,
     nodes: Nodes,
     bounds: Bounds,
     sockets: Sockets,
@@ -132,6 +135,10 @@ impl SocketIo {
             upgrade_timeout: config.upgrade_timeout,
             payload_bytes_max: config.payload_bytes_max.bytes(),
             posted_packets_max: (config.requests_max / 2).max(1),
+            bounds: shim::Bounds {
+                message_bytes_max: config.message_bytes_max.bytes() as u64,
+                attachments_max: config.attachments_max,
+            },
             language,
             nodes: nodes.clone(),
         };
@@ -154,6 +161,7 @@ impl SocketIo {
             client_files: ClientFiles::new(config.client_dir.clone()),
             door,
             binds_address: config.bind_address,
+            connect_timeout: config.connect_timeout,
             nodes,
             bounds,
             sockets,
@@ -194,9 +202,20 @@ impl SocketIo {
         };
         let visitor = self.door.visitor(&mut request);
         match self.check(shim, &mut request, &visitor).await {
-            Ok(()) => shim.respond(request).await,
+            Ok(()) => self.counted(shim.respond(request).await),
             Err(refusal) => refusal.response(),
         }
+    }
+
+    /// Counts the limits that the shim tells by a status of their own.
+    fn counted(&self, response: Response<Body>) -> Response<Body> {
+        let limit = match response.status() {
+            StatusCode::REQUEST_TIMEOUT => Limit::Body,
+            StatusCode::PAYLOAD_TOO_LARGE => Limit::SocketIoPoll,
+            _ => return response,
+        };
+        self.door.limits().count(limit);
+        response
     }
 
     /// Whether a request may go to the engine. The first of a session gets a ticket, later ones
@@ -217,7 +236,9 @@ impl SocketIo {
             let places = limits
                 .connect(visitor.address, None)
                 .map_err(Refusal::Limit)?;
-            let ticket = Ticket::of(request, visitor, (unfinished, places));
+            let until = Instant::now() + self.connect_timeout;
+            let started = Started::new(limits.counter(), unfinished, until);
+            let ticket = Ticket::of(request, visitor, (started, places));
             request.extensions_mut().insert(Arc::new(ticket));
             return Ok(());
         };

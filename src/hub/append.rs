@@ -41,6 +41,9 @@ pub enum AppendError {
         /// The bound.
         max: usize,
     },
+    /// The payload is nested too deeply.
+    #[error("the payload is nested deeper than {0} levels (`hub.payload_depth_max`)")]
+    TooDeep(usize),
     /// There are too many topics.
     #[error(transparent)]
     TooManyTopics(#[from] TooManyTopics),
@@ -103,6 +106,10 @@ impl Hub {
         let max = self.0.config.payload_bytes_max.bytes();
         if bytes > max {
             return Err(AppendError::TooBig { bytes, max });
+        }
+        let depth_max = self.0.config.payload_depth_max;
+        if draft.depth > depth_max {
+            return Err(AppendError::TooDeep(depth_max));
         }
         if let Some(redis) = self.0.store.redis() {
             return self.append_to(redis, draft, idempotency).await;

@@ -22,6 +22,8 @@ pub struct Config {
     pub ring_bytes_max: ByteSize,
     /// Largest payload.
     pub payload_bytes_max: ByteSize,
+    /// Deepest nesting of arrays and objects in a payload.
+    pub payload_depth_max: usize,
     /// Most (name, key) pairs of a topic whose newest state is kept for late joiners.
     pub snapshot_states_max: usize,
     /// Most facts that a late joiner gets.

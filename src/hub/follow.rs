@@ -76,6 +76,22 @@ impl Hub {
         self.load(redis, name).await
     }
 
+    /// Whose a topic is, whether or not somebody on this node watches it; nothing if it is nobody's
+    /// or does not exist.
+    ///
+    /// # Errors
+    /// While the store is away.
+    pub async fn owner(&self, name: &TopicName) -> Result<Option<Arc<str>>, store::Error> {
+        let watched = self.topic(name);
+        let Some(redis) = self.0.store.redis() else {
+            return Ok(watched.and_then(|topic| topic.owner()));
+        };
+        match watched.filter(|topic| topic.is_known()) {
+            Some(topic) => Ok(topic.owner()),
+            None => Ok(redis.owner(name).await?.map(Into::into)),
+        }
+    }
+
     /// A copy of what the log holds now; nobody follows it.
     pub(crate) async fn load(
         &self,

@@ -274,10 +274,10 @@ impl Topic {
         state.fold.job().map(|job| (job.clone(), state.head()))
     }
 
-    /// Whether nothing lies between a place and the head, though its epoch is another one: it was
-    /// taken before the log, which held nothing, could be read.
-    pub fn has_missed_nothing(&self, from: &Cursor) -> bool {
-        self.peek().has_missed_nothing(from)
+    /// Whether who has this place joins only now, though its epoch is another one: it was taken before
+    /// the log could be read. Such a subscriber is sent the snapshot, and has missed nothing.
+    pub fn joins_now(&self, from: &Cursor) -> bool {
+        self.peek().joins_now(from)
     }
 
     /// What a joiner is sent, in log order, with the place where reading goes on.

@@ -10,6 +10,8 @@ pub struct Config {
     pub connections_per_user_max: u32,
     /// Most connections from one address on this node.
     pub connections_per_address_max: u32,
+    /// Most sockets from one address on this node, whatever they do.
+    pub sockets_per_address_max: u32,
     /// Most handshakes from one address in a second.
     pub handshakes_per_second: u32,
     /// Most connections of this node whose handshake is not finished.

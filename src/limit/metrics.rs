@@ -30,7 +30,8 @@ impl Metrics {
         m
     }
 
-    pub(super) fn reached(&self, limit: Limit) {
+    /// Somebody reached a limit.
+    pub fn reached(&self, limit: Limit) {
         let limit = limit.as_str();
         self.reached.get_or_create(&LimitLabel { limit }).inc();
     }

@@ -49,7 +49,7 @@ impl Proxies {
         address
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub(super) fn trusts(&self, address: IpAddr) -> bool {
         let bits = bits_of(address);
         self.0
             .iter()

@@ -252,6 +252,7 @@ impl Hindrance {
             )
             | AppendError::TooManyTopics(_) => Self::Doubtful,
             AppendError::TooBig { .. }
+            | AppendError::TooDeep(_)
             | AppendError::KeyReused
             | AppendError::AskedAlready(_)
             | AppendError::Forbidden(_)

@@ -27,6 +27,8 @@ pub struct Draft {
     pub(crate) topic: TopicName,
     pub(crate) name: EventName,
     pub(crate) raw: Raw,
+    /// How deep arrays and objects of the payload are nested.
+    pub(crate) depth: usize,
     pub(crate) class: Option<Class>,
     pub(crate) key: Option<Box<str>>,
     pub(crate) attempt: Option<NonZeroU32>,
@@ -64,10 +66,10 @@ impl Draft {
     /// A draft with a JSON payload.
     ///
     /// # Errors
-    /// When the payload is no JSON, is nested deeper than 64 levels, uses a reserved field, or
+    /// When the payload is no JSON, is nested far too deeply, uses a reserved field, or
     /// names another session (`sessionId`) or job (`job_id`) than the topic.
     pub fn json(topic: TopicName, name: EventName, data: &str) -> Result<Self, DraftError> {
-        let raw = Raw::inspect(data)?;
+        let (raw, depth) = Raw::inspect(data)?;
         if let Raw::Object { seen, .. } = &raw {
             let said = match topic.kind() {
                 Kind::Session => seen.session_id.as_ref().map(|said| ("sessionId", said)),
@@ -88,6 +90,7 @@ impl Draft {
             topic,
             name,
             raw,
+            depth,
             class: None,
             key: None,
             attempt: None,
@@ -99,9 +102,9 @@ impl Draft {
     /// question is told as usual, since it needs its id.
     ///
     /// # Errors
-    /// When the payload is no JSON or is nested deeper than 64 levels.
+    /// When the payload is no JSON or is nested far too deeply.
     pub fn untouched(topic: TopicName, name: EventName, data: &str) -> Result<Self, DraftError> {
-        let raw = Raw::inspect_untouched(data)?;
+        let (raw, depth) = Raw::inspect_untouched(data)?;
         if name.as_str() == CLARIFICATION && topic.kind() == Kind::Session {
             let asked = Self::json(topic.clone(), name.clone(), data);
             if data.contains("\"question\"") {
@@ -112,6 +115,7 @@ impl Draft {
             topic,
             name,
             raw,
+            depth,
             class: None,
             key: None,
             attempt: None,
@@ -131,6 +135,7 @@ impl Draft {
             topic,
             name,
             raw: Raw::Binary(data),
+            depth: 0,
             class: None,
             key: None,
             attempt: None,

@@ -8,8 +8,8 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use crate::topic::{Epoch, Seq};
 
-/// Deepest nesting of arrays and objects.
-const DEPTH_MAX: usize = 64;
+/// Deepest nesting of arrays and objects that is ever looked into; `hub.payload_depth_max` is lower.
+const DEPTH_MAX: usize = 120;
 
 /// What an event carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,8 +101,8 @@ pub(crate) struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
     /// It is nested too deeply.
-    #[error("the payload is nested deeper than 64 levels")]
-    Depth,
+    #[error("the payload is nested deeper than {0} levels (`hub.payload_depth_max`)")]
+    Depth(usize),
     /// It uses a name that the gateway adds itself.
     #[error("the payload field `{0}` is reserved: the gateway adds it")]
     ReservedField(String),
@@ -116,25 +116,26 @@ pub enum PayloadError {
 
 impl Raw {
     /// Looks at a JSON text: bounds its depth, puts it on one line, notes the fields that matter.
-    pub(crate) fn inspect(text: &str) -> Result<Self, PayloadError> {
-        let text = one_line(text.trim())?;
+    /// Returns how deep it is as well.
+    pub(crate) fn inspect(text: &str) -> Result<(Self, usize), PayloadError> {
+        let (text, depth) = one_line(text.trim())?;
         if !text.starts_with(b"{") {
             serde_json::from_slice::<IgnoredAny>(&text)
                 .map_err(|e| PayloadError::Syntax(e.to_string()))?;
-            return Ok(Self::Value(text));
+            return Ok((Self::Value(text), depth));
         }
         let seen = serde_json::from_slice::<Keys>(&text)
             .map_err(|e| PayloadError::Syntax(e.to_string()))?
             .0?;
-        Ok(Self::Object { text, seen })
+        Ok((Self::Object { text, seen }, depth))
     }
 
     /// The same for a JSON text that is told as it is.
-    pub(crate) fn inspect_untouched(text: &str) -> Result<Self, PayloadError> {
-        let text = one_line(text.trim())?;
+    pub(crate) fn inspect_untouched(text: &str) -> Result<(Self, usize), PayloadError> {
+        let (text, depth) = one_line(text.trim())?;
         serde_json::from_slice::<IgnoredAny>(&text)
             .map_err(|e| PayloadError::Syntax(e.to_string()))?;
-        Ok(Self::Value(text))
+        Ok((Self::Value(text), depth))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -164,9 +165,11 @@ impl Raw {
     }
 }
 
-/// Bounds the depth and removes white space outside strings if there are line breaks.
-fn one_line(text: &str) -> Result<Bytes, PayloadError> {
-    let (mut depth, mut quoted, mut escaped, mut broken) = (0_usize, false, false, false);
+/// Bounds the depth and removes white space outside strings if there are line breaks. Returns the
+/// depth as well.
+fn one_line(text: &str) -> Result<(Bytes, usize), PayloadError> {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut quoted, mut escaped, mut broken) = (false, false, false);
     for byte in text.bytes() {
         if quoted {
             match byte {
@@ -184,12 +187,13 @@ fn one_line(text: &str) -> Result<Bytes, PayloadError> {
             b'\n' | b'\r' => broken = true,
             _ => {}
         }
+        deepest = deepest.max(depth);
         if depth > DEPTH_MAX {
-            return Err(PayloadError::Depth);
+            return Err(PayloadError::Depth(DEPTH_MAX));
         }
     }
     if !broken {
-        return Ok(Bytes::copy_from_slice(text.as_bytes()));
+        return Ok((Bytes::copy_from_slice(text.as_bytes()), deepest));
     }
     (quoted, escaped) = (false, false);
     let keep = |byte: &u8| {
@@ -200,7 +204,8 @@ fn one_line(text: &str) -> Result<Bytes, PayloadError> {
         quoted = *byte == b'"';
         !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
     };
-    Ok(text.bytes().filter(keep).collect::<Vec<_>>().into())
+    let line: Vec<u8> = text.bytes().filter(keep).collect();
+    Ok((line.into(), deepest))
 }
 
 /// The result of looking at an object's keys; a refusal is carried as a value, since it is not a
@@ -265,6 +270,7 @@ mod tests {
     fn seal(text: &str, extra: &str) -> Payload {
         Raw::inspect(text)
             .unwrap()
+            .0
             .seal(extra, Seq(7), &Epoch::new("e1").unwrap())
     }
 
@@ -311,7 +317,7 @@ mod tests {
             refusal(r#"{"sessionId":1}"#),
             PayloadError::FieldType("sessionId")
         );
-        assert_eq!(refusal(&"[".repeat(65)), PayloadError::Depth);
+        assert_eq!(refusal(&"[".repeat(121)), PayloadError::Depth(120));
         assert!(matches!(refusal("{"), PayloadError::Syntax(_)));
         assert!(matches!(refusal("{} x"), PayloadError::Syntax(_)));
     }

@@ -196,7 +196,9 @@ impl Gateway {
         let mut url = self.url(&path);
         url.query_pairs_mut()
             .append_pair("wait", &crate::quantity::duration::format(wait));
-        let request = self.http.get(url).timeout(wait + CALL_TIMEOUT);
+        let request = self
+            .showing(self.http.get(url))
+            .timeout(wait + CALL_TIMEOUT);
         let response = match self.send(request).await {
             Ok(response) => response,
             Err(Error::Refused { status: 410, .. }) => return Ok(Answer::Expired),
@@ -258,11 +260,20 @@ impl Gateway {
 
     /// A request without a limit on the time of its body.
     fn open(&self, method: Method, path: &[&str]) -> RequestBuilder {
-        let request = self.http.request(method, self.url(path));
-        match &self.token {
-            Some(token) => request.header(AUTHORIZATION, token.clone()),
+        self.showing(self.http.request(method, self.url(path)))
+    }
+
+    /// A request with the token, if there is one.
+    fn showing(&self, request: RequestBuilder) -> RequestBuilder {
+        match self.authorization() {
+            Some(token) => request.header(AUTHORIZATION, token),
             None => request,
         }
+    }
+
+    /// The header `Authorization` that shows the token, if there is one.
+    pub fn authorization(&self) -> Option<HeaderValue> {
+        self.token.clone()
     }
 
     fn url(&self, path: &[&str]) -> Url {

@@ -21,8 +21,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
 
 use crate::drain::Drain;
-use crate::wire::guard::Guard;
-use crate::wire::{Config, Deadline};
+use crate::wire::guard::{Guard, Watch};
+use crate::wire::{Bound, Config, Deadline, Gate, Place};
 
 /// What a refused connection is told.
 const REFUSAL: &[u8] =
@@ -34,8 +34,10 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// A connection's place under `wire.connections_max`, in the extensions of each request. It is
 /// kept for as long as any part of the connection lives, also after an upgrade.
-#[derive(Debug, Clone)]
-pub struct Permit(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+#[derive(Clone)]
+pub struct Permit(
+    #[expect(dead_code, reason = "held, not read")] Arc<(OwnedSemaphorePermit, Place)>,
+);
 
 /// The address of the client, in the extensions of each request.
 #[derive(Debug, Clone, Copy)]
@@ -79,12 +81,12 @@ impl Metrics {
 }
 
 /// Serves connections until the doors close: `service` answers each request, whose body has a
-/// deadline and whose extensions hold the [`Peer`].
+/// deadline and whose extensions hold the [`Peer`]. The gate is asked before a connection is read.
 pub async fn serve<S, B>(
     listener: TcpListener,
     config: Arc<Config>,
     service: S,
-    (drain, metrics): (Drain, Metrics),
+    (drain, metrics, gate): (Drain, Metrics, Gate),
 ) where
     S: Service<Request<Deadline<Incoming>>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -109,23 +111,42 @@ pub async fn serve<S, B>(
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             metrics.refused.inc();
+            gate.reached(Bound::Connections);
             let _ = tcp.try_write(REFUSAL);
             continue;
         };
+        let place = match gate.admit(peer.ip().to_canonical()) {
+            Ok(place) => place,
+            Err(why) => {
+                let _ = tcp.try_write(too_many(&why).as_bytes());
+                continue;
+            }
+        };
         let (config, service) = (Arc::clone(&config), service.clone());
-        let (until, metrics) = (drain.clone(), metrics.clone());
+        let (until, metrics, gate) = (drain.clone(), metrics.clone(), gate.clone());
         drain.spawn(async move {
             metrics.connections.inc();
             if prepare(&tcp, &config).await.is_ok() {
-                let permit = Permit(Arc::new(permit));
-                let guard = Guard::new(tcp, config, metrics.stalled.clone());
+                let permit = Permit(Arc::new((permit, place)));
+                let watch = Watch::new(metrics.stalled.clone(), gate.told());
+                let guard = Guard::new(tcp, config, watch);
                 converse(guard, (Peer(peer), permit), (service, until)).await;
             } else {
                 metrics.silent.inc();
+                gate.reached(Bound::FirstByte);
             }
             metrics.connections.dec();
         });
     }
+}
+
+/// What a connection is told that the gate does not let in.
+fn too_many(why: &str) -> String {
+    let bytes = why.len();
+    format!(
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 5\r\nconnection: close\r\n\
+         content-length: {bytes}\r\n\r\n{why}"
+    )
 }
 
 /// A failed accept is the client's matter, unless descriptors or memory ran out.
@@ -170,6 +191,7 @@ where
     let config = guard.config();
     let body_timeout = config.body_timeout;
     let lifeline = guard.lifeline();
+    let watch = guard.watch();
     let answer = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(|body| Deadline::new(body, body_timeout));
         request.extensions_mut().insert(peer);
@@ -195,6 +217,7 @@ where
         }
     };
     if let Err(error) = ended {
+        watch.ended(&error);
         tracing::debug!(peer = %peer.0, %error, "a connection ended early");
     }
 }

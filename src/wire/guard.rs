@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -14,8 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use crate::wire::Config;
+use crate::wire::gate::Told;
 use crate::wire::stall::Stall;
+use crate::wire::{Bound, Config};
 
 /// Tells a handler that its answer was not written. In the extensions of each request.
 #[derive(Clone, Default)]
@@ -39,25 +41,76 @@ impl Lifeline {
     }
 }
 
+/// What is known of a connection for the counters. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Watch(Arc<Watched>);
+
+struct Watched {
+    stalled: Counter,
+    told: Told,
+    /// Something of a request has come that is not answered yet.
+    is_asked: AtomicBool,
+    is_stalled: AtomicBool,
+}
+
+impl Watch {
+    pub(crate) fn new(stalled: Counter, told: Told) -> Self {
+        Self(Arc::new(Watched {
+            stalled,
+            told,
+            is_asked: AtomicBool::new(false),
+            is_stalled: AtomicBool::new(false),
+        }))
+    }
+
+    /// The connection ended with an error. One that rested between two requests reached no bound.
+    pub(crate) fn ended(&self, error: &hyper::Error) {
+        if error.is_parse_too_large() {
+            (self.0.told)(Bound::HeaderBytes);
+        } else if error.is_timeout() && self.0.is_asked.load(Ordering::Relaxed) {
+            (self.0.told)(Bound::Header);
+        }
+    }
+
+    fn heard(&self) {
+        self.0.is_asked.store(true, Ordering::Relaxed);
+    }
+
+    fn answered(&self) {
+        self.0.is_asked.store(false, Ordering::Relaxed);
+    }
+
+    /// The client took too little. Counted once.
+    fn stalled(&self) {
+        if !self.0.is_stalled.swap(true, Ordering::Relaxed) {
+            self.0.stalled.inc();
+            (self.0.told)(Bound::WriteStall);
+        }
+    }
+}
+
 /// A socket whose writes fail when the client takes too little for too long.
 pub(crate) struct Guard {
     /// Nothing only when it was taken out for an upgrade.
     tcp: Option<TcpStream>,
     config: Arc<Config>,
     lifeline: Lifeline,
-    stalled: Counter,
+    watch: Watch,
+    /// Something was written since the last flush.
+    has_written: bool,
     stall: Stall,
     /// Set up when a write has to wait for the first time.
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guard {
-    pub(crate) fn new(tcp: TcpStream, config: Arc<Config>, stalled: Counter) -> Self {
+    pub(crate) fn new(tcp: TcpStream, config: Arc<Config>, watch: Watch) -> Self {
         Self {
             tcp: Some(tcp),
             config,
             lifeline: Lifeline::default(),
-            stalled,
+            watch,
+            has_written: false,
             stall: Stall::default(),
             alarm: None,
         }
@@ -65,6 +118,11 @@ impl Guard {
 
     pub(crate) fn config(&self) -> Arc<Config> {
         Arc::clone(&self.config)
+    }
+
+    /// What is known of the connection for the counters.
+    pub(crate) fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     /// What handlers are given to hear of answers that were lost.
@@ -92,16 +150,25 @@ impl Guard {
             Poll::Ready(Ok(bytes)) => {
                 let bytes_min = self.config.write_stall_bytes_min.bytes();
                 self.stall.took(bytes, bytes_min);
+                self.has_written = true;
                 Poll::Ready(Ok(bytes))
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.failed(error))),
             Poll::Pending => {
                 self.stall.begin();
                 ready!(self.poll_alarm(cx));
-                self.stalled.inc();
+                self.watch.stalled();
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }
+    }
+
+    /// The system gives a client up that acknowledges nothing, after the same time.
+    fn failed(&self, error: io::Error) -> io::Error {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.watch.stalled();
+        }
+        error
     }
 
     /// Ready when too little has gone for too long.
@@ -134,7 +201,12 @@ impl AsyncRead for Guard {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.tcp()?.poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(self.tcp()?.poll_read(cx, buf)).map_err(|error| self.failed(error))?;
+        if buf.filled().len() > before {
+            self.watch.heard();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -165,6 +237,9 @@ impl AsyncWrite for Guard {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.tcp()?.poll_flush(cx))?;
         self.stall.end();
+        if std::mem::take(&mut self.has_written) {
+            self.watch.answered();
+        }
         drop(self.lifeline.take());
         Poll::Ready(Ok(()))
     }

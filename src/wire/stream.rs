@@ -22,6 +22,9 @@ use crate::wire::{Config, Outbox, Outboxes, Permit, Raw};
 const SMALL: u64 = 1024;
 
 /// Bytes at the start of a client's payload that are shown to the filter.
+const HEARD: usize = 8;
+
+/// Bytes at the start of a long payload of the engine that are shown to the filter, at least.
 const SHOWN: usize = 4;
 
 /// What is to become of a frame of the engine.
@@ -47,8 +50,8 @@ pub trait Filter: Send + 'static {
     /// Frames of the engine are on their way. Returns whether something is to be fed.
     fn passed(&mut self) -> bool;
 
-    /// The client sent a frame; up to four bytes of its payload are shown.
-    fn incoming(&mut self, opcode: u8, start: &[u8]);
+    /// The client sends a frame; up to eight bytes of its payload are shown.
+    fn incoming(&mut self, head: &Head, start: &[u8]);
 
     /// Whether more of the client may be read. When that changes, the outbox's reader is to be woken
     /// (`Outbox::wake_reader`).
@@ -269,19 +272,19 @@ impl Incoming {
                 continue;
             };
             let shown = usize::try_from(head.payload_len)
-                .unwrap_or(SHOWN)
-                .min(SHOWN);
+                .unwrap_or(HEARD)
+                .min(HEARD);
             if self.held.len() < head.len + shown {
                 continue;
             }
-            let mut start = [0; SHOWN];
+            let mut start = [0; HEARD];
             let mask = head.mask.unwrap_or_default();
             for (n, byte) in self.held[head.len..].iter().enumerate() {
                 start[n] = byte ^ mask[n % 4];
             }
             self.left = head.payload_len - shown as u64;
             self.held.clear();
-            filter.incoming(head.opcode, &start[..shown]);
+            filter.incoming(&head, &start[..shown]);
         }
         if self.held.is_empty() {
             self.held = Vec::new();
@@ -365,8 +368,8 @@ mod tests {
             false
         }
 
-        fn incoming(&mut self, opcode: u8, start: &[u8]) {
-            self.incoming.push((opcode, start.to_vec()));
+        fn incoming(&mut self, head: &Head, start: &[u8]) {
+            self.incoming.push((head.opcode, start.to_vec()));
         }
 
         fn may_read(&self) -> bool {
@@ -462,7 +465,7 @@ mod tests {
             }
             let want: Vec<_> = payloads
                 .iter()
-                .map(|(payload, _)| (TEXT, payload[..payload.len().min(SHOWN)].to_vec()))
+                .map(|(payload, _)| (TEXT, payload[..payload.len().min(HEARD)].to_vec()))
                 .collect();
             prop_assert_eq!(noted.incoming, want);
             prop_assert!(incoming.is_between_frames());

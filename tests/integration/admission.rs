@@ -1,8 +1,13 @@
 //! Who may enter, over real sockets: rights on every face, the end of tokens, stolen session ids,
 //! foreign pages, limits.
 
+mod faces;
+mod forgery;
+mod issuer;
+mod libraries;
 mod lifetime;
 mod limits;
+mod nodes;
 mod pages;
 mod rights;
 mod theft;

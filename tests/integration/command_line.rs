@@ -12,7 +12,13 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 fn tidings(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    for name in ["PORT", "RUST_LOG", "TIDINGS_CONFIG", "TIDINGS_URL"] {
+    for name in [
+        "PORT",
+        "RUST_LOG",
+        "TIDINGS_CONFIG",
+        "TIDINGS_URL",
+        "TIDINGS_TOKEN",
+    ] {
         command.env_remove(name);
     }
     command.args(args).stdin(Stdio::null());
@@ -294,6 +300,70 @@ fn print_config_tells_where_values_came_from() {
 }
 
 #[test]
+fn client_commands_show_a_token() {
+    const SECRET: &str = "a secret for tests, long enough for HS256";
+    let secret = format!("auth.jwt.secret={SECRET}");
+    let gateway = Running::start(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--set",
+        "auth.mode=token",
+        "--set",
+        &secret,
+    ]);
+    let line = gateway.line("http://");
+    let url = line
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"));
+    let url = url.unwrap().to_owned();
+    let token = tidings(&["token", "user", "root", "--role", "admin"])
+        .env("TIDINGS__AUTH__JWT__SECRET", SECRET)
+        .output()
+        .unwrap();
+    let token = text(&token.stdout).trim().to_owned();
+    let publish = ["publish", "session:a", "completed", "--url", &url];
+    let bench = ["--clients", "3", "--events", "10", "--url", &url];
+    let verify = [
+        "--clients",
+        "4",
+        "--topics",
+        "2",
+        "--for",
+        "1s",
+        "--faults",
+        "kick",
+    ];
+    for args in [
+        publish.to_vec(),
+        vec!["watch", "session:a", "--url", &url],
+        [&["bench", "fanout"], &bench[..]].concat(),
+        [&["bench", "polling"], &bench[..]].concat(),
+        [&["verify", "--url", &url], &verify[..]].concat(),
+    ] {
+        // Its clients would try for a while.
+        if args[0] != "verify" {
+            let without = finished(&args);
+            assert_ne!(code(&without), 0, "{args:?}");
+        }
+        let by_flag = finished(&[&args[..], &["--token", &token]].concat());
+        assert_eq!(code(&by_flag), 0, "{args:?}: {}", text(&by_flag.stderr));
+        let by_variable = tidings(&args)
+            .env("TIDINGS_TOKEN", &token)
+            .output()
+            .unwrap();
+        assert_eq!(
+            code(&by_variable),
+            0,
+            "{args:?}: {}",
+            text(&by_variable.stderr)
+        );
+    }
+    gateway.signal("-TERM");
+    assert!(gateway.end().1.success());
+}
+
+#[test]
 fn bench_delivers_all_to_websocket_and_polling_clients() {
     for kind in ["fanout", "sessions", "polling"] {
         let output = finished(&["bench", kind, "--clients", "5", "--events", "50", "--json"]);
@@ -307,5 +377,53 @@ fn bench_delivers_all_to_websocket_and_polling_clients() {
         text(&output.stderr).contains("loopback"),
         "{}",
         text(&output.stderr)
+    );
+}
+
+#[test]
+fn manual_pages_and_completions_know_every_subcommand() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = text(&finished(&["man"]).stdout);
+    assert!(
+        page.contains(".TH tidings 1") && page.contains("healthcheck"),
+        "{page}"
+    );
+    let output = finished(&["man", &dir.path().display().to_string()]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let serve = std::fs::read_to_string(dir.path().join("tidings-serve.1")).unwrap();
+    assert!(serve.contains("data\\-dir"), "{serve}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = finished(&["completions", shell]);
+        assert_eq!(code(&output), 0, "{shell}");
+        let script = text(&output.stdout);
+        for command in [
+            "serve",
+            "publish",
+            "watch",
+            "healthcheck",
+            "man",
+            "--data-dir",
+        ] {
+            let command = if shell == "fish" {
+                command.trim_start_matches('-')
+            } else {
+                command
+            };
+            assert!(script.contains(command), "{command} in {shell}");
+        }
+    }
+    let mut bash = Command::new("bash")
+        .arg("-n")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = bash.stdin.take().unwrap();
+    input
+        .write_all(&finished(&["completions", "bash"]).stdout)
+        .unwrap();
+    drop(input);
+    assert!(
+        bash.wait().unwrap().success(),
+        "bash understands its script"
     );
 }

@@ -29,6 +29,59 @@ fn is_allowed(licence: &str, allowed: &[&str]) -> bool {
         .any(|choice| choice.split(" AND ").all(one))
 }
 
+/// The numbers of a version, as far as they go.
+fn numbers(version: &str) -> Vec<u64> {
+    let parts = version.split(['.', '-', '+']);
+    parts.map_while(|part| part.parse().ok()).collect()
+}
+
+/// Whether a rule (`name`, or `name:<version`) is about a package.
+fn is_banned(rule: &str, name: &str, version: &str) -> bool {
+    match rule.split_once(":<") {
+        None => rule == name,
+        Some((banned, floor)) => banned == name && numbers(version) < numbers(floor),
+    }
+}
+
+#[test]
+fn a_rule_with_a_version_is_a_floor() {
+    for (rule, version, expected) in [
+        ("a", "1.0.0", true),
+        ("b", "1.0.0", false),
+        ("a:<1.2", "1.1.9", true),
+        ("a:<1.2", "1.2.0", false),
+        ("a:<0.17.12", "0.17.9", true),
+        ("a:<0.17.12", "0.18.0", false),
+    ] {
+        assert_eq!(is_banned(rule, "a", version), expected, "{rule} {version}");
+    }
+}
+
+#[test]
+fn the_package_holds_what_it_is_built_from_and_no_more() {
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    let output = Command::new(cargo)
+        .args(["package", "--list", "--allow-dirty", "--offline"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let files = String::from_utf8(output.stdout).unwrap();
+    for needed in [
+        "Cargo.lock",
+        "LICENSE",
+        "README.md",
+        "clients/dashboard/index.html",
+        "config/tidings.toml",
+        "src/store/redis/append.lua",
+    ] {
+        assert!(files.lines().any(|file| file == needed), "{needed}");
+    }
+    for foreign in ["node_modules", "tests/", "fuzz/", ".py"] {
+        assert!(!files.contains(foreign), "{foreign} in\n{files}");
+    }
+}
+
 #[test]
 fn every_dependency_is_of_the_registry_allowed_and_not_banned() {
     let (metadata, rules) = (metadata(), rules());
@@ -38,7 +91,6 @@ fn every_dependency_is_of_the_registry_allowed_and_not_banned() {
     let banned: Vec<&str> = banned
         .iter()
         .map(|one| one["crate"].as_str().unwrap())
-        .filter(|one| !one.contains(':'))
         .collect();
     let mut wrong = Vec::new();
     for package in metadata["packages"].as_array().unwrap() {
@@ -53,8 +105,9 @@ fn every_dependency_is_of_the_registry_allowed_and_not_banned() {
         if !is_allowed(licence, &allowed) {
             wrong.push(format!("{name} is under {licence}"));
         }
-        if banned.contains(&name) {
-            wrong.push(format!("{name} is banned"));
+        let version = package["version"].as_str().unwrap();
+        if banned.iter().any(|rule| is_banned(rule, name, version)) {
+            wrong.push(format!("{name} {version} is banned"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -25,16 +25,19 @@ const FLOORS: [(&str, u8); 17] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 11] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("rusqlite", &["store"]),
     ("fred", &["store"]),
-    ("aws_lc_rs", &["cluster"]),
     ("socketioxide", &["face/socketio"]),
     ("engineioxide", &["face/socketio"]),
     ("hyper_util", &["wire", "cluster"]),
     ("jsonwebtoken", &["auth"]),
     ("bcrypt", &["auth"]),
     ("reqwest", &["upstream"]),
+    ("opentelemetry", &["upstream"]),
+    ("opentelemetry_sdk", &["upstream"]),
+    ("opentelemetry_otlp", &["upstream"]),
+    ("opentelemetry_http", &["upstream"]),
     ("sysinfo", &["producer/monitor"]),
     ("axum", &["face", "app"]),
 ];

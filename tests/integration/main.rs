@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admission;
+mod attack;
 mod command_line;
 mod dependencies;
 mod durable;
@@ -10,6 +11,8 @@ mod http;
 mod layers;
 mod malformed;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod redis;
 mod reload;
 mod resumes;

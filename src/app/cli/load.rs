@@ -33,6 +33,9 @@ pub struct BenchCommon {
     /// Gateway on this machine; without it one is started in this process
     #[arg(long)]
     pub url: Option<String>,
+    /// Token or API key to show [env: `TIDINGS_TOKEN`]; better not on a command line
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
     /// How many clients
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub clients: u32,

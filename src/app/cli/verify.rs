@@ -13,6 +13,9 @@ pub struct VerifyArgs {
     /// A gateway that runs already; without it one is started, and may be killed
     #[arg(long)]
     pub url: Option<String>,
+    /// Token or API key to show it [env: `TIDINGS_TOKEN`]; better not on a command line
+    #[arg(long, value_name = "TOKEN", requires = "url")]
+    pub token: Option<String>,
     /// How many clients
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pub clients: u32,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use futures_util::StreamExt as _;
 use http::HeaderValue;
+use http::header::AUTHORIZATION;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
@@ -50,6 +51,9 @@ pub(super) async fn connect(door: &Door, sid: Option<&str>) -> anyhow::Result<So
         request
             .headers_mut()
             .insert("Sec-WebSocket-Extensions", offer);
+    }
+    if let Some(token) = door.gateway.authorization() {
+        request.headers_mut().insert(AUTHORIZATION, token);
     }
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)

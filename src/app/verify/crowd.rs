@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant, sleep, sleep_until};
 use super::client::{Client, Manner, Setup};
 use super::dice::Dice;
 use super::ledger::Wrong;
+use super::plan::Plan;
 use super::producer::Producer;
 use super::proxy::Proxy;
 use super::scene::{Phase, Scene};
@@ -44,7 +45,7 @@ pub(super) struct Crowd {
 impl Crowd {
     /// Connects all clients. Returns when all are subscribed.
     pub(super) async fn gather(scene: &Arc<Scene>, url: &str) -> anyhow::Result<Self> {
-        let town = Town::new(url).await?;
+        let town = Town::new(&scene.plan, url).await?;
         // The tasks belong to this set and end with it.
         let mut clients = JoinSet::new();
         let deadline = Instant::now() + scene.plan.patience;
@@ -66,14 +67,14 @@ impl Crowd {
 
     /// Starts the producers.
     pub(super) async fn producers(scene: &Arc<Scene>, url: &str) -> anyhow::Result<JoinSet<()>> {
-        let town = Town::new(url).await?;
+        let town = Town::new(&scene.plan, url).await?;
         let mut producers = JoinSet::new();
         for number in 0..scene.plan.producers {
             let (gateway, proxy) = if scene.plan.has(Fault::Retry) {
                 let proxy = Proxy::start(town.target).await?;
-                (Gateway::new(&proxy.url())?, Some(proxy))
+                (scene.plan.gateway(&proxy.url())?, Some(proxy))
             } else {
-                (Gateway::new(url)?, None)
+                (scene.plan.gateway(url)?, None)
             };
             let producer = Producer {
                 scene: Arc::clone(scene),
@@ -113,8 +114,8 @@ struct Town {
 }
 
 impl Town {
-    async fn new(url: &str) -> anyhow::Result<Self> {
-        let gateway = Gateway::new(url)?;
+    async fn new(plan: &Plan, url: &str) -> anyhow::Result<Self> {
+        let gateway = plan.gateway(url)?;
         let target = lookup_host(gateway.authority())
             .await
             .ok()
@@ -130,7 +131,7 @@ impl Town {
         };
         let gateways = sources
             .into_iter()
-            .map(|source| Ok((source, Gateway::from_address(url, source)?)));
+            .map(|source| Ok((source, plan.gateway_from(url, source)?)));
         Ok(Self {
             target,
             gateways: gateways.collect::<anyhow::Result<_>>()?,
@@ -157,7 +158,7 @@ impl Town {
         let mut proxy = None;
         if scene.plan.needs_network() && number.is_multiple_of(NETWORKED) {
             let ours = Proxy::start(self.target).await?;
-            gateway = Gateway::new(&ours.url())?;
+            gateway = scene.plan.gateway(&ours.url())?;
             source = None;
             proxy = Some(ours);
         }

@@ -1,5 +1,6 @@
 //! What a run is to be: who there is, what they do, and what goes wrong.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
@@ -7,6 +8,9 @@ use uuid::Uuid;
 
 use super::dice::Dice;
 use crate::app::cli::{Fault, VerifyArgs};
+use crate::app::client;
+use crate::auth::Secret;
+use crate::upstream::gateway::{Error, Gateway};
 
 /// Most deliveries of a run.
 const DELIVERIES_MAX: u64 = 50_000_000;
@@ -38,6 +42,8 @@ pub(super) struct Plan {
     pub(super) patience: Duration,
     pub(super) faults: Vec<Fault>,
     pub(super) topics: Vec<TopicPlan>,
+    /// What is shown to the gateway.
+    pub(super) token: Option<Secret>,
 }
 
 /// A topic and who publishes to it.
@@ -62,6 +68,17 @@ const ELSEWHERE: [Fault; 8] = [
 ];
 
 impl Plan {
+    /// The gateway at an address, shown the token of the run.
+    pub(super) fn gateway(&self, url: &str) -> Result<Gateway, Error> {
+        self.gateway_from(url, None)
+    }
+
+    /// The same, called from one of the addresses of this machine.
+    pub(super) fn gateway_from(&self, url: &str, source: Option<IpAddr>) -> Result<Gateway, Error> {
+        let token = self.token.as_ref().map(|token| token.reveal().to_owned());
+        Ok(Gateway::from_address(url, source)?.with_token(token))
+    }
+
     /// Makes a plan of arguments.
     pub(super) fn new(args: &VerifyArgs) -> anyhow::Result<Self> {
         let faults = faults(args)?;
@@ -82,6 +99,7 @@ impl Plan {
         let producers = (args.rate / PRODUCER_RATE).clamp(2, PRODUCERS_MAX) as usize;
         Ok(Self {
             seed,
+            token: client::token(args.token.as_ref()).map(Secret::from),
             clients: args.clients as usize,
             producers,
             rate: args.rate,

@@ -14,7 +14,7 @@ use crate::connection::{Admission, Attendance, ConnectionId, Door, Standing, Vis
 use crate::face::http;
 use crate::face::http::nodes::STANDING;
 use crate::face::http::refusal::{Code, Refusal};
-use crate::limit::{Account, Places, Quota};
+use crate::limit::{Account, Limit, Places, Quota, Reached};
 use crate::topic::{Draft, DraftError, TopicName};
 
 /// Paths that tell nothing of topics and are asked by those who have no credential: probes, the
@@ -115,21 +115,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 impl Caller {
     /// Whether the caller may do something to a topic.
-    pub(crate) fn may(&self, action: Action, topic: &TopicName) -> bool {
-        self.door.may(&self.principal, action, topic)
+    ///
+    /// # Errors
+    /// When the store that knows whose the topic is is away.
+    pub(crate) async fn may(&self, action: Action, topic: &TopicName) -> Result<bool, Refusal> {
+        Ok(self.door.may(&self.principal, action, topic).await?)
     }
 
     /// Refuses as if the topic did not exist, unless the caller may.
     ///
     /// # Errors
     /// `refusal`, when it may not.
-    pub(crate) fn must(
+    pub(crate) async fn must(
         &self,
         action: Action,
         topic: &TopicName,
         refusal: impl FnOnce(&TopicName) -> Refusal,
     ) -> Result<(), Refusal> {
-        if self.may(action, topic) {
+        if self.may(action, topic).await? {
             Ok(())
         } else {
             Err(refusal(topic))
@@ -140,11 +143,12 @@ impl Caller {
     ///
     /// # Errors
     /// When it may not.
-    pub(crate) fn must_publish(&self, topic: &TopicName) -> Result<(), Refusal> {
-        self.must(Action::Publish, topic, |topic| {
+    pub(crate) async fn must_publish(&self, topic: &TopicName) -> Result<(), Refusal> {
+        let forbidden = |topic: &TopicName| {
             let detail = format!("you may not publish to `{topic}`");
             Refusal::new(Code::Forbidden, detail)
-        })
+        };
+        self.must(Action::Publish, topic, forbidden).await
     }
 
     /// The draft with the owner that its topic is to have.
@@ -222,17 +226,31 @@ impl Caller {
 
 /// The headers that tell what may still be published at once (draft of the IETF group httpapi).
 pub(crate) fn rate_headers(quota: Option<Quota>) -> HeaderMap {
+    quota.map_or_else(HeaderMap::new, |quota| {
+        rate(
+            (quota.max, quota.window_seconds),
+            quota.left,
+            quota.window_seconds,
+        )
+    })
+}
+
+/// The same when nothing is left of it.
+pub(crate) fn reached_headers(reached: &Reached) -> HeaderMap {
+    match reached.limit {
+        Limit::Events => rate((reached.max, 1), 0, reached.retry_after_seconds()),
+        _ => HeaderMap::new(),
+    }
+}
+
+fn rate((max, window): (u32, u32), left: u32, reset: u32) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let Some(quota) = quota else {
-        return headers;
-    };
-    let (max, window, left) = (quota.max, quota.window_seconds, quota.left);
     for (name, text) in [
         (
             "ratelimit-policy",
             format!(r#""events";q={max};w={window}"#),
         ),
-        ("ratelimit", format!(r#""events";r={left};t={window}"#)),
+        ("ratelimit", format!(r#""events";r={left};t={reset}"#)),
     ] {
         let value = HeaderValue::try_from(text).expect("numbers are a header value");
         headers.insert(HeaderName::from_static(name), value);

@@ -30,7 +30,9 @@ pub(crate) async fn wait(
         ));
     };
     let topic: TopicName = topic.parse()?;
-    caller.must(Action::Await, &topic, |_| WaitError::Unknown.into())?;
+    caller
+        .must(Action::Await, &topic, |_| WaitError::Unknown.into())
+        .await?;
     match state.hub().wait_for_answer(&topic, id, wait).await? {
         Some(answer) => Ok(exchange::to_json(&answer)),
         None => Ok(StatusCode::NO_CONTENT.into_response()),

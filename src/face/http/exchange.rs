@@ -13,6 +13,7 @@ use tracing::Level;
 use uuid::Uuid;
 
 use crate::face::http;
+use crate::face::http::admission::reached_headers;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::origin::{self, Origin, Parent, SpanKind, Spans, Step, TRACEPARENT};
 
@@ -101,6 +102,9 @@ impl Exchange {
     pub(crate) fn end(self, state: &http::State, mut response: Response) -> Response {
         if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
             state.metrics().refused(refusal.code());
+            if let Some(limit) = refusal.limit() {
+                state.door().limits().count(limit);
+            }
             response = written(&refusal, response, &self.id, self.is_wizard);
         }
         let took = self.began.elapsed();
@@ -154,6 +158,9 @@ fn written(refusal: &Refusal, response: Response, id: &RequestId, is_wizard: boo
         .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(seconds) = refusal.retry_after_seconds() {
         parts.headers.insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(reached) = refusal.reached() {
+        parts.headers.extend(reached_headers(&reached));
     }
     Response::from_parts(parts, Body::from(body.expect("a refusal is JSON")))
 }

@@ -65,7 +65,7 @@ pub(crate) async fn events(
 ) -> Result<Response, Refusal> {
     match negotiate::choose(&headers, &OFFERS) {
         Some(Form::Page) => {
-            caller.must(Action::Read, &topic, topics::unknown)?;
+            caller.must(Action::Read, &topic, topics::unknown).await?;
             page(&state, &topic, &wanted).await
         }
         Some(Form::Stream(form)) => {
@@ -74,7 +74,9 @@ pub(crate) async fn events(
                 return Err(Refusal::new(Code::QueryInvalid, detail));
             }
             let from = begin(&headers, wanted.since.as_deref())?;
-            caller.must(Action::Subscribe, &topic, topics::unknown)?;
+            caller
+                .must(Action::Subscribe, &topic, topics::unknown)
+                .await?;
             stream::open((&state, &caller), topic, from, form).await
         }
         None => Err(Refusal::new(

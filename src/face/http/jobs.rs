@@ -19,7 +19,7 @@ use serde_json::json;
 use self::fields::Fields;
 use crate::auth::Action;
 use crate::face::http;
-use crate::face::http::admission::Caller;
+use crate::face::http::admission::{Caller, rate_headers};
 use crate::face::http::exchange;
 use crate::face::http::extract::{PathTexts, Query};
 use crate::face::http::publish::header_key;
@@ -147,9 +147,9 @@ pub(crate) async fn create(
         None => uuid::Uuid::now_v7().simple().to_string(),
     };
     let topic = TopicName::new(Kind::Job, &id)?;
-    caller.must_publish(&topic)?;
-    let job = run((&state, &caller), topic, CREATE, (&headers, fields)).await?;
-    Ok((StatusCode::CREATED, exchange::to_json(&job)).into_response())
+    caller.must_publish(&topic).await?;
+    let (rate, job) = run((&state, &caller), topic, CREATE, (&headers, fields)).await?;
+    Ok((StatusCode::CREATED, rate, exchange::to_json(&job)).into_response())
 }
 
 /// `POST /v1/jobs/{id}/...`: every request that moves a job.
@@ -166,7 +166,7 @@ pub(crate) async fn advance(
     } else {
         Action::Publish
     };
-    caller.must(action, &topic, unknown)?;
+    caller.must(action, &topic, unknown).await?;
     let (job, _) = state.hub().job(&topic).await?.ok_or(JobError::Unknown)?;
     let fields = Fields::of(&state, &headers, body).await?;
     // Asking twice is harmless, and one event is enough.
@@ -174,8 +174,8 @@ pub(crate) async fn advance(
         job.stage().still(fields.attempt)?;
         return Ok(exchange::to_json(&job.record()));
     }
-    let job = run((&state, &caller), topic, to, (&headers, fields)).await?;
-    Ok(exchange::to_json(&job))
+    let (rate, job) = run((&state, &caller), topic, to, (&headers, fields)).await?;
+    Ok((rate, exchange::to_json(&job)).into_response())
 }
 
 /// `POST /v1/jobs/{id}/heartbeat`
@@ -186,7 +186,7 @@ pub(crate) async fn heartbeat(
     body: Body,
 ) -> Result<Response, Refusal> {
     let topic = topic(&path)?;
-    caller.must(Action::Publish, &topic, unknown)?;
+    caller.must(Action::Publish, &topic, unknown).await?;
     let fields = Fields::of(&state, &headers, body).await?;
     let job = state.hub().heartbeat(&topic, fields.attempt).await?;
     Ok(exchange::to_json(&job.record()))
@@ -201,7 +201,7 @@ pub(crate) async fn stopping(
     Query(Stopping { wait, attempt }): Query<Stopping>,
 ) -> Result<Response, Refusal> {
     let topic = topic(&path)?;
-    caller.must(Action::Await, &topic, unknown)?;
+    caller.must(Action::Await, &topic, unknown).await?;
     let asked = state.hub().wait_for_cancel(&topic, attempt, wait).await?;
     Ok(match asked {
         Some(request) => exchange::to_json(&json!({
@@ -221,7 +221,7 @@ pub(crate) async fn one(
     path: PathTexts,
 ) -> Result<Response, Refusal> {
     let topic = topic(&path)?;
-    caller.must(Action::Read, &topic, unknown)?;
+    caller.must(Action::Read, &topic, unknown).await?;
     let (job, _) = state.hub().job(&topic).await?.ok_or(JobError::Unknown)?;
     Ok(exchange::to_json(&job.record()))
 }
@@ -261,7 +261,7 @@ async fn run(
     topic: TopicName,
     to: Move,
     (headers, fields): (&HeaderMap, Fields),
-) -> Result<JobRecord, Refusal> {
+) -> Result<(HeaderMap, JobRecord), Refusal> {
     let attempt = fields.attempt;
     let data = fields.into_data(to.status);
     let name = to.event.parse()?;
@@ -269,9 +269,9 @@ async fn run(
         .with_class(to.class)
         .with_attempt(attempt);
     let draft = caller.own(draft, None)?;
-    caller.count_events(1)?;
+    let quota = caller.count_events(1)?;
     let key = header_key(headers)?.map(Idempotency);
     state.hub().append(draft, key).await?;
     let (job, _) = state.hub().job(&topic).await?.ok_or(JobError::Unknown)?;
-    Ok(job.record())
+    Ok((rate_headers(quota), job.record()))
 }

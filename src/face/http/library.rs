@@ -18,7 +18,6 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::auth::Action;
@@ -141,12 +140,12 @@ async fn named<S: Send + Sync>(
     let caller = Caller::from_request_parts(parts, state).await?;
     let topic = libraries::topic(id);
     // Whoever may change a library knows that it is there.
-    if !caller.may(Action::Read, &topic) && !caller.may(action, &topic) {
+    if !caller.may(Action::Read, &topic).await? && !caller.may(action, &topic).await? {
         let detail = format!("Library {id} not found");
         return Err(Refusal::new(Code::LibraryUnknown, detail));
     }
     if action == Action::Publish {
-        caller.must_publish(&topic)?;
+        caller.must_publish(&topic).await?;
     }
     Ok(id)
 }
@@ -180,11 +179,13 @@ impl<S: Send + Sync> FromRequestParts<S> for OfDocument {
 /// `GET /v1/libraries`
 async fn list(From(state): From<Libraries>, caller: Caller) -> Result<Response, Refusal> {
     let known = state.librarian().libraries().await?;
-    let seen: Vec<Value> = known
-        .iter()
-        .filter(|library| caller.may(Action::Read, &libraries::topic(library.id)))
-        .map(shapes::library)
-        .collect();
+    let mut seen = Vec::new();
+    for library in &known {
+        let topic = libraries::topic(library.id);
+        if caller.may(Action::Read, &topic).await? {
+            seen.push(shapes::library(library));
+        }
+    }
     Ok(exchange::to_json(&seen))
 }
 
@@ -204,7 +205,8 @@ async fn create(
     body: Body,
 ) -> Result<Response, Refusal> {
     // Its id is not known yet: whoever may publish to any library may make one.
-    caller.must_publish(&libraries::topic(LibraryId(Uuid::nil())))?;
+    let any = libraries::topic(LibraryId(Uuid::nil()));
+    caller.must_publish(&any).await?;
     let wanted: Wanted = state.json(&headers, body).await?;
     let new = NewLibrary {
         name: wanted.name.unwrap_or_default(),
@@ -231,7 +233,13 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /v1/websockets/stats`
-async fn stats(From(state): From<Libraries>) -> Response {
-    exchange::to_json(&state.0.watchers.stats())
+/// `GET /v1/websockets/stats`: of the libraries that the caller may read.
+async fn stats(From(state): From<Libraries>, caller: Caller) -> Result<Response, Refusal> {
+    let mut shown = state.0.watchers.counts();
+    for id in shown.keys().copied().collect::<Vec<_>>() {
+        if !caller.may(Action::Read, &libraries::topic(id)).await? {
+            shown.remove(&id);
+        }
+    }
+    Ok(exchange::to_json(&shapes::stats(&shown)))
 }

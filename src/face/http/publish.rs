@@ -149,7 +149,7 @@ async fn submit(
     let key = header_key
         .or(submission.idempotency_key.as_deref())
         .map(Idempotency);
-    caller.must_publish(submission.draft.topic())?;
+    caller.must_publish(submission.draft.topic()).await?;
     let draft = caller.own(submission.draft, submission.owner.as_deref())?;
     Ok(state.hub().append(draft, key).await?)
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 pub(crate) use self::code::Code;
 
 use crate::hub::{AnswerError, AppendError, AttachError, JobError, TooManyTopics, WaitError};
-use crate::limit::Reached;
+use crate::limit::{Limit, Reached};
 use crate::store;
 use crate::topic::{CursorError, DraftError, EventNameError, Forbidden, TopicNameError};
 
@@ -28,8 +28,10 @@ pub(crate) struct Refusal {
     code: Code,
     detail: String,
     members: Option<Box<Map<String, Value>>>,
-    /// When it is worth another try, if that is known better than the code knows it.
-    retry_after_seconds: Option<u32>,
+    /// The limit that was reached, with when it is worth another try, if that is counted already.
+    reached: Option<Reached>,
+    /// The limit that was reached, to be counted.
+    limit: Option<Limit>,
 }
 
 impl Refusal {
@@ -39,8 +41,32 @@ impl Refusal {
             code,
             detail: detail.into(),
             members: None,
-            retry_after_seconds: None,
+            reached: None,
+            limit: None,
         }
+        .at(code.limit())
+    }
+
+    /// Names the limit that was reached, and has it counted.
+    #[must_use]
+    pub(crate) fn at(self, limit: Option<Limit>) -> Self {
+        match limit {
+            Some(reached) => Self {
+                limit,
+                ..self.with("limit", reached.as_str())
+            },
+            None => self,
+        }
+    }
+
+    /// The limit that was reached and is not counted yet.
+    pub(crate) const fn limit(&self) -> Option<Limit> {
+        self.limit
+    }
+
+    /// The rate that was reached, if that is what it was.
+    pub(crate) const fn reached(&self) -> Option<Reached> {
+        self.reached
     }
 
     /// Adds a member that programs can read.
@@ -64,7 +90,8 @@ impl Refusal {
 
     /// After how many seconds it is worth another try, if it is.
     pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
-        self.retry_after_seconds
+        self.reached
+            .map(|reached| reached.retry_after_seconds())
             .or_else(|| self.code.retry_after_seconds())
     }
 
@@ -154,7 +181,7 @@ impl From<Reached> for Refusal {
     fn from(reached: Reached) -> Self {
         let refusal = Self::new(Code::LimitReached, reached.to_string());
         Self {
-            retry_after_seconds: Some(reached.retry_after_seconds()),
+            reached: Some(reached),
             ..refusal.with("limit", reached.limit.as_str())
         }
     }
@@ -183,6 +210,10 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let code = match error {
             AppendError::TooBig { .. } => Code::PayloadTooLarge,
+            AppendError::TooDeep(_) => {
+                let refusal = Self::new(Code::PayloadInvalid, error.to_string());
+                return refusal.at(Some(Limit::PayloadDepth));
+            }
             AppendError::TooManyTopics(error) => return error.into(),
             AppendError::Store(error) => return error.into(),
             AppendError::KeyReused => Code::KeyReused,

@@ -157,7 +157,7 @@ impl Open {
 async fn ended(admission: &Admission, topic: &TopicName) -> CloseReason {
     loop {
         match admission.next().await {
-            Notice::Expiring(_) if admission.may(Action::Subscribe, topic) => {}
+            Notice::Expiring(_) if admission.may_surely(Action::Subscribe, topic).await => {}
             Notice::Expiring(_) => return CloseReason::Expired,
             Notice::Ended(reason) => return reason,
         }

@@ -153,7 +153,7 @@ pub(crate) async fn snapshot(
     TopicPath(name): TopicPath,
     caller: Caller,
 ) -> Result<Response, Refusal> {
-    caller.must(Action::Read, &name, unknown)?;
+    caller.must(Action::Read, &name, unknown).await?;
     let topic = state.topic(&name).await?;
     let snapshot = topic.snapshot();
     if snapshot.cursor.seq == Seq::ZERO {
@@ -192,7 +192,7 @@ pub(crate) async fn delete(
     TopicPath(name): TopicPath,
     caller: Caller,
 ) -> Result<StatusCode, Refusal> {
-    caller.must(Action::Delete, &name, unknown)?;
+    caller.must(Action::Delete, &name, unknown).await?;
     if state.hub().delete(&name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -216,7 +216,7 @@ pub(crate) async fn subscribers(
     TopicPath(name): TopicPath,
     caller: Caller,
 ) -> Result<Response, Refusal> {
-    caller.must(Action::Presence, &name, unknown)?;
+    caller.must(Action::Presence, &name, unknown).await?;
     let topic = state.topic(&name).await?;
     let (cursor, subscribers) = (topic.head(), state.hub().presence(&topic).await?);
     let mut tally = topic.departed();

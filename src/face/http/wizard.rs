@@ -89,7 +89,7 @@ pub(crate) async fn respond(
         response,
     } = parse(&body)?;
     let topic = TopicName::of_session(&session_id)?;
-    caller.must(Action::Answer, &topic, |_| not_found())?;
+    caller.must(Action::Answer, &topic, |_| not_found()).await?;
     if state
         .hub()
         .open(&topic)
@@ -116,7 +116,7 @@ async fn find(
     path: &PathTexts,
 ) -> Result<(TopicName, Snapshot), Refusal> {
     let name = TopicName::of_session(path.0.first().map_or("", String::as_str))?;
-    caller.must(Action::Read, &name, |_| not_found())?;
+    caller.must(Action::Read, &name, |_| not_found()).await?;
     let topic = state.hub().open(&name).await?.ok_or_else(not_found)?;
     let snapshot = topic.snapshot();
     if snapshot.cursor.seq == Seq::ZERO {

@@ -265,7 +265,7 @@ impl Subscription {
     /// The events that follow the cursor are gone: queues the gap and the snapshot, and goes on
     /// after it.
     fn leap(&self, state: &mut State, place: &mut Place, dialect: Dialect) {
-        let is_told = !place.seat.topic().has_missed_nothing(&place.cursor);
+        let is_told = !place.seat.topic().joins_now(&place.cursor);
         let (backlog, to) = place.seat.topic().joining();
         let from = std::mem::replace(&mut place.cursor, to.clone());
         place.lane = Lane::new(to.seq);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Action, Credentials, Refusal};
+use crate::auth::{Credentials, Refusal};
 use crate::connection::{Admission, CloseReason, Notice, RefreshError};
 use crate::face::socketio::link::Link;
 use crate::face::socketio::messages::{self, Problem};
@@ -171,9 +171,7 @@ pub(crate) async fn refresh(
     };
     match admission.refresh(token).await {
         Ok(principal) => {
-            subscribing::drop_lost(link, socket, |topic| {
-                admission.may(Action::Subscribe, topic)
-            });
+            subscribing::drop_lost(link, socket, admission).await;
             let expires_at = principal
                 .expires_at
                 .map(|at| iso8601(at.saturating_mul(1000)));

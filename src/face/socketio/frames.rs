@@ -6,21 +6,60 @@ use std::sync::atomic::Ordering;
 use crate::connection::CloseReason;
 use crate::face::socketio::link::{Exit, FirstPing, Link};
 use crate::face::socketio::packets::Judgement;
-use crate::wire::frame::{self, BINARY, CLOSE, TEXT};
+use crate::limit::Limit;
+use crate::wire::frame::{self, BINARY, CLOSE, Head, TEXT};
 use crate::wire::{Filter, Outbox, Verdict};
+
+/// What one message of a client may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Largest message.
+    pub message_bytes_max: u64,
+    /// Most binary attachments of one packet.
+    pub attachments_max: usize,
+}
 
 /// A link as the filter of its websocket.
 pub struct Frames {
     link: Arc<Link>,
+    bounds: Bounds,
+    /// Bytes of the client's message that has begun.
+    message_bytes: u64,
+    /// A message was too large: the engine closes the connection.
+    is_over: bool,
     /// Until the first ping is past, places to feed its answer are looked for.
     is_watching: bool,
 }
 
 impl Frames {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
+    pub(crate) fn new(link: Arc<Link>, bounds: Bounds) -> Self {
         let is_watching = link.lock().first_ping != FirstPing::Past;
-        Self { link, is_watching }
+        Self {
+            link,
+            bounds,
+            message_bytes: 0,
+            is_over: false,
+            is_watching,
+        }
     }
+
+    /// The client reached a limit for which the engine closes it.
+    fn over(&mut self, limit: Limit) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.link.count(limit);
+            let mut state = self.link.lock();
+            state.close_reason.get_or_insert(CloseReason::Overloaded);
+        }
+    }
+}
+
+/// How many attachments a packet announces at its beginning: `45<digits>-` or `46<digits>-`.
+fn announced(start: &[u8]) -> usize {
+    let Some(digits) = start.strip_prefix(b"45").or(start.strip_prefix(b"46")) else {
+        return 0;
+    };
+    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |count, digit| count * 10 + usize::from(digit - b'0'))
 }
 
 impl Filter for Frames {
@@ -57,14 +96,27 @@ impl Filter for Frames {
         state.first_ping == FirstPing::Held
     }
 
-    fn incoming(&mut self, _: u8, _: &[u8]) {}
+    fn incoming(&mut self, head: &Head, start: &[u8]) {
+        if head.opcode >= CLOSE {
+            return;
+        }
+        if head.opcode == TEXT || head.opcode == BINARY {
+            self.message_bytes = 0;
+        }
+        self.message_bytes = self.message_bytes.saturating_add(head.payload_len);
+        if self.message_bytes > self.bounds.message_bytes_max {
+            self.over(Limit::SocketIoMessage);
+        } else if head.opcode == TEXT && announced(start) > self.bounds.attachments_max {
+            self.over(Limit::SocketIoAttachments);
+        }
+    }
 
     fn may_read(&self) -> bool {
         self.link.may_read()
     }
 
     fn wants_incoming(&self) -> bool {
-        self.is_watching
+        !self.is_over
     }
 
     fn feed(&mut self) -> Option<u8> {
@@ -82,6 +134,7 @@ impl Filter for Frames {
     }
 
     fn stalled(&mut self) {
+        self.link.count(Limit::WriteStall);
         let mut state = self.link.lock();
         state.close_reason.get_or_insert(CloseReason::Stalled);
     }

@@ -24,6 +24,7 @@ use crate::face::socketio::recovery::Resumable;
 use crate::face::socketio::requests::Requests;
 use crate::face::socketio::sessions::Sessions;
 use crate::face::socketio::ticket::Ticket;
+use crate::limit::Limit;
 use crate::topic::Event;
 use crate::wire::Outbox;
 
@@ -204,6 +205,13 @@ impl Exit {
 }
 
 impl Link {
+    /// Counts that the client reached a limit.
+    pub(crate) fn count(&self, limit: Limit) {
+        if let Some(ticket) = &self.ticket {
+            ticket.count(limit);
+        }
+    }
+
     pub(crate) fn new(habits: Habits, sessions: &Arc<Sessions>) -> Arc<Self> {
         let Habits {
             dialect,

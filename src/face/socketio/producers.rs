@@ -16,7 +16,7 @@ use crate::face::socketio::messages::Problem;
 use crate::face::socketio::pacing::{Reply, acknowledge};
 use crate::face::socketio::requests::Desk;
 use crate::hub::{AppendError, Hub, Idempotency, WaitError};
-use crate::limit::Account;
+use crate::limit::{Account, Limit};
 use crate::origin::Origin;
 use crate::store;
 use crate::topic::{Class, Draft, EventName, TopicName};
@@ -147,7 +147,8 @@ async fn append(
     }
     let draft = draft(&publish)?;
     let topic = draft.topic();
-    if !admission.may(Action::Publish, topic) {
+    let may_publish = admission.may(Action::Publish, topic).await;
+    if !may_publish.map_err(|error| Problem::new("store_away", error.to_string()))? {
         let why = format!("you may not publish to `{topic}`");
         return Err(Problem::new("forbidden", why));
     }
@@ -161,8 +162,12 @@ async fn append(
         .scope(appending)
         .await
         .map_err(|error| {
+            if let Some(limit) = limit_of(&error) {
+                desk.door.limits().count(limit);
+            }
             let code = match &error {
                 AppendError::TooBig { .. } => "payload_too_large",
+                AppendError::TooDeep(_) => "invalid_payload",
                 AppendError::TooManyTopics(_) => "too_many_topics",
                 AppendError::Store(store::Error::Full | store::Error::DiskFull) => "store_full",
                 AppendError::Store(
@@ -180,6 +185,16 @@ async fn append(
             Problem::new(code, error.to_string())
         })?;
     Ok(json!(receipt))
+}
+
+/// The limit that an append reached, if it is one.
+const fn limit_of(error: &AppendError) -> Option<Limit> {
+    match error {
+        AppendError::TooBig { .. } => Some(Limit::PayloadBytes),
+        AppendError::TooDeep(_) => Some(Limit::PayloadDepth),
+        AppendError::TooManyTopics(_) => Some(Limit::Topics),
+        _ => None,
+    }
 }
 
 /// Counts an event. Nothing is counted of this machine where nobody has to show who they are.

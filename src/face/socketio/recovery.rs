@@ -345,11 +345,14 @@ impl Recovery {
             .collect();
         // What cannot be followed now is told by a gap, if it comes to that.
         let prepared = self.0.hub.prepare(&topics).await.ok();
-        let may_have = |kept: &Kept| admission.may(Action::Subscribe, &kept.topic);
-        let held = resumed.filter(|kept| {
-            let mut kept = kept.iter();
-            kept.all(|(kept, from)| may_have(kept) && self.holds(kept, from))
-        });
+        let mut held = resumed;
+        for (kept, from) in held.iter().flatten() {
+            let may_have = admission.may_surely(Action::Subscribe, &kept.topic).await;
+            if !may_have || !self.holds(kept, from) {
+                held = None;
+                break;
+            }
+        }
         let Some(held) = held else {
             self.0.metrics.recovery(Outcome::Gap);
             self.give_up(&session);

@@ -125,7 +125,7 @@ impl Refusal {
             Self::TooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 3,
-                "Payload larger than maxPayload",
+                "Payload larger than maxPayload (`face.socketio.payload_bytes_max`)",
             ),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, 3, "This node is draining"),
             Self::RelaysFull => (
@@ -135,7 +135,11 @@ impl Refusal {
             ),
             Self::Origin => (StatusCode::FORBIDDEN, 4, "Forbidden"),
             Self::Limit(_) => (StatusCode::TOO_MANY_REQUESTS, 4, "Limit reached"),
-            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, 3, "Request body too slow"),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                3,
+                "Request body too slow (`wire.body_timeout`)",
+            ),
         }
     }
 

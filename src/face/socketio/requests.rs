@@ -16,6 +16,7 @@ use crate::face::socketio::recovery::Recovery;
 use crate::face::socketio::sockets::{Deed, Sockets};
 use crate::face::socketio::{Config, commanding, entering, producers, subscribing, workers};
 use crate::hub::Hub;
+use crate::limit::Limit;
 
 /// What a client asks for.
 pub(crate) struct Request {
@@ -89,6 +90,7 @@ impl Link {
         let mut state = self.lock();
         if state.requests.waiting.len() >= desk.config.requests_max {
             drop(state);
+            self.count(Limit::SocketIoRequests);
             self.close(CloseReason::Overloaded);
             return;
         }
@@ -175,7 +177,7 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
         }
         What::Ask(left) => producers::ask((desk, link), &admission, data, (ack, left)).await,
         What::AwaitCancel(left) => {
-            workers::await_cancel((desk, link), &admission, data, (ack, left));
+            workers::await_cancel((desk, link), &admission, data, (ack, left)).await;
         }
         What::Command(deed) => {
             let answer = commanding::command(desk, &admission, deed, data).await;

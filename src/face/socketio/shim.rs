@@ -17,6 +17,7 @@ use hyper::service::Service;
 use crate::cluster::Nodes;
 use crate::drain::Drain;
 use crate::face::socketio::encode::{self, Dialect};
+pub use crate::face::socketio::frames::Bounds;
 use crate::face::socketio::frames::Frames;
 use crate::face::socketio::link::{Direct, Exit, Habits, Link, Probe};
 use crate::face::socketio::polling;
@@ -102,6 +103,8 @@ pub struct Settings {
     pub payload_bytes_max: usize,
     /// Most packets of a posted body that the engine gets at once; the rest waits for room.
     pub posted_packets_max: usize,
+    /// What one message of a client may be; the engine keeps to it.
+    pub bounds: Bounds,
     /// What the engine's messages are.
     pub language: Language,
     /// The other nodes, whose clients may ask here, and ours there.
@@ -287,7 +290,7 @@ impl<E: Engine> Shim<E> {
             outboxes,
             drain,
         } = &self.0.wire;
-        let filter = Frames::new(Arc::clone(link));
+        let filter = Frames::new(Arc::clone(link), self.0.settings.bounds);
         let stream = Stream::new(raw, filter, Arc::clone(config), (drain.clone(), outboxes));
         {
             let mut state = link.lock();

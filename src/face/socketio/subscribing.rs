@@ -21,6 +21,7 @@ use crate::face::socketio::recovery::Session;
 use crate::face::socketio::recovery::record::{Base, Kept};
 use crate::face::socketio::requests::Desk;
 use crate::hub::{AttachError, Attached, From};
+use crate::limit::Limit;
 use crate::topic::{Seq, TopicName};
 
 /// Subscribes to what the data names. Returns the acknowledgement: one answer, or one for each
@@ -33,7 +34,12 @@ pub(crate) async fn subscribe(
 ) -> Value {
     let asked = match Asked::read(data, desk.config.subscribe_ids_max) {
         Ok(asked) => asked,
-        Err(problem) => return refuse(link, &Value::Null, &problem),
+        Err(problem) => {
+            if problem.code == wish::TOO_MANY_IDS {
+                desk.door.limits().count(Limit::SocketIoIds);
+            }
+            return refuse(link, &Value::Null, &problem);
+        }
     };
     let account = entering::account(link, admission);
     if let Err(reached) = desk.door.limits().subscribe(&account, asked.entries.len()) {
@@ -42,9 +48,11 @@ pub(crate) async fn subscribe(
     }
     let mut entries = Vec::with_capacity(asked.entries.len());
     for (given, wish) in asked.entries {
-        let entry = wish
-            .and_then(|wish| wish.allowed(admission))
-            .and_then(|wish| seat(link, desk, wish, &entries));
+        let wish = match wish {
+            Ok(wish) => wish.allowed(admission).await,
+            Err(problem) => Err(problem),
+        };
+        let entry = wish.and_then(|wish| seat(link, desk, wish, &entries));
         entries.push((given, entry));
     }
     // One write for all: what the store does not hold is not promised.
@@ -99,8 +107,9 @@ pub(crate) fn unsubscribe(
 
 impl Wish {
     /// The wish, if it may be had; else it is refused as if there were no such topic.
-    fn allowed(self, admission: &Admission) -> Result<Self, Problem> {
-        if admission.may(Action::Subscribe, &self.topic) {
+    async fn allowed(self, admission: &Admission) -> Result<Self, Problem> {
+        let may = admission.may(Action::Subscribe, &self.topic).await;
+        if may.map_err(|error| Problem::new("store_away", error.to_string()))? {
             return Ok(self);
         }
         let why = format!(
@@ -112,7 +121,7 @@ impl Wish {
 }
 
 /// Unsubscribes from what may not be had any longer, and tells the client.
-pub(crate) fn drop_lost(link: &Arc<Link>, socket: &SocketRef, may: impl Fn(&TopicName) -> bool) {
+pub(crate) async fn drop_lost(link: &Arc<Link>, socket: &SocketRef, admission: &Admission) {
     let topics: Vec<TopicName> = {
         let state = link.lock();
         let topics = state
@@ -121,7 +130,10 @@ pub(crate) fn drop_lost(link: &Arc<Link>, socket: &SocketRef, may: impl Fn(&Topi
             .map(|known| known.topic().clone());
         topics.collect()
     };
-    for topic in topics.into_iter().filter(|topic| !may(topic)) {
+    for topic in topics {
+        if admission.may_surely(Action::Subscribe, &topic).await {
+            continue;
+        }
         socket.leave(topic.to_string());
         let wish = Wish {
             session: topic.to_string(),
@@ -193,7 +205,11 @@ fn seat(
         }
         let max = desk.config.subscriptions_max;
         if state.subscriptions.len() + before.len() >= max {
-            let why = format!("a connection may subscribe to at most {max} topics");
+            desk.door.limits().count(Limit::SocketIoSubscriptions);
+            let why = format!(
+                "a connection may subscribe to at most {max} topics \
+                 (`face.socketio.subscriptions_max`)"
+            );
             return Err(Problem::new("too_many_subscriptions", why));
         }
         state.generation
@@ -241,9 +257,13 @@ pub(crate) fn attach(
 ) -> Result<Attached, Problem> {
     let subscriber = Arc::<Subscription>::clone(subscription);
     let attached = desk.hub.attach(subscription.topic(), from, subscriber);
-    attached.map_err(|error| match error {
-        AttachError::TooManyTopics(_) => Problem::new("too_many_topics", error.to_string()),
-        AttachError::TooManySubscribers => Problem::new("too_many_subscribers", error.to_string()),
+    attached.map_err(|error| {
+        let (limit, code) = match error {
+            AttachError::TooManyTopics(_) => (Limit::Topics, "too_many_topics"),
+            AttachError::TooManySubscribers => (Limit::TopicSubscribers, "too_many_subscribers"),
+        };
+        desk.door.limits().count(limit);
+        Problem::new(code, error.to_string())
     })
 }
 

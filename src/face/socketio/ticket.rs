@@ -11,10 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use http::header::{ORIGIN, USER_AGENT};
 use http::{HeaderMap, HeaderName, Request};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use crate::auth::Credentials;
 use crate::connection::Visitor;
-use crate::limit::{Held, Places};
+use crate::limit::{Held, Limit, Metrics, Places};
 use crate::wire::is_upgrade;
 
 /// The first 64 bits of a digest: enough to compare, nothing to read.
@@ -27,9 +28,45 @@ pub(crate) struct Ticket {
     origin: Option<Print>,
     shown: Option<Print>,
     credentials: Credentials,
+    /// The handshake.
+    started: Started,
+    _places: Places,
+}
+
+/// A handshake that was begun.
+pub(crate) struct Started {
+    counter: Metrics,
     /// The place among handshakes that are not finished.
     unfinished: Mutex<Option<Held>>,
-    _places: Places,
+    /// When it has to be finished.
+    until: Instant,
+}
+
+impl Started {
+    /// A handshake that holds a place.
+    pub(crate) const fn new(counter: Metrics, unfinished: Held, until: Instant) -> Self {
+        Self {
+            counter,
+            unfinished: Mutex::new(Some(unfinished)),
+            until,
+        }
+    }
+
+    fn finish(&self) -> Option<Held> {
+        let mut unfinished = self
+            .unfinished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unfinished.take()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.finish().is_some() && Instant::now() >= self.until {
+            self.counter.reached(Limit::SocketIoConnect);
+        }
+    }
 }
 
 /// How a later request compares.
@@ -48,7 +85,7 @@ impl Ticket {
     pub(crate) fn of<B>(
         request: &Request<B>,
         visitor: &Visitor,
-        (unfinished, places): (Held, Places),
+        (started, places): (Started, Places),
     ) -> Self {
         let headers = request.headers();
         Self {
@@ -57,7 +94,7 @@ impl Ticket {
             origin: print_of(headers, ORIGIN),
             shown: shown(&visitor.credentials),
             credentials: visitor.credentials.clone(),
-            unfinished: Mutex::new(Some(unfinished)),
+            started,
             _places: places,
         }
     }
@@ -79,11 +116,12 @@ impl Ticket {
 
     /// The handshake is finished: a namespace was joined.
     pub(crate) fn finish(&self) {
-        let mut unfinished = self
-            .unfinished
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        drop(unfinished.take());
+        drop(self.started.finish());
+    }
+
+    /// Counts that the client reached a limit.
+    pub(crate) fn count(&self, limit: Limit) {
+        self.started.counter.reached(limit);
     }
 
     /// How a later request compares. Programs that are no browsers leave out `User-Agent` when they

@@ -26,7 +26,7 @@ struct AwaitCancel {
 
 /// Acknowledges when somebody wants a job to be given up, or when there is nothing to give up any
 /// more. The wait is a task of its own, so that other requests of the connection go on.
-pub(crate) fn await_cancel(
+pub(crate) async fn await_cancel(
     (desk, link): (&Desk, &Arc<Link>),
     admission: &Admission,
     data: Option<Value>,
@@ -42,12 +42,16 @@ pub(crate) fn await_cancel(
         .and_then(|asked| {
             let topic = TopicName::new(Kind::Job, &asked.job_id)
                 .map_err(|error| Problem::new("invalid_topic", error.to_string()))?;
-            if admission.may(Action::Await, &topic) {
-                Ok((topic, asked.attempt))
-            } else {
-                Err(Problem::new("job_unknown", JobError::Unknown.to_string()))
-            }
+            Ok((topic, asked.attempt))
         });
+    let read = match read {
+        Ok((topic, attempt)) => match admission.may(Action::Await, &topic).await {
+            Ok(true) => Ok((topic, attempt)),
+            Ok(false) => Err(Problem::new("job_unknown", JobError::Unknown.to_string())),
+            Err(error) => Err(Problem::new("store_away", error.to_string())),
+        },
+        Err(problem) => Err(problem),
+    };
     let (topic, attempt) = match read {
         Ok(read) => read,
         Err(problem) => return acknowledge(link, ack, &json!(problem)),

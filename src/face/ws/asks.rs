@@ -99,7 +99,7 @@ impl Desk {
     pub(crate) async fn answer(&self, ask: Ask) -> Answer {
         if self.judge == Judge::Door
             && let Some((action, topic)) = ask.right()
-            && !self.admission.may(action, topic)
+            && !self.admission.may_surely(action, topic).await
         {
             return match ask {
                 Ask::Job(_) => Answer::Job(None),

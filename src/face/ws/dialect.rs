@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::face::ws::{Answer, Ask};
 use crate::hub::{From, Gap};
+use crate::limit::Limit;
 use crate::topic::{Event, TopicName, iso8601};
 
 /// One client's side of a conversation.
@@ -120,6 +121,8 @@ pub(crate) enum Output {
     SharedText(Bytes),
     /// Follow a topic from a place on. A topic that is followed already goes on as it is.
     Follow(TopicName, From),
+    /// Count that the client reached a limit of its application.
+    Reached(Limit),
     /// Follow a topic no more.
     Leave(TopicName),
     /// Do something that takes its time; the answer bears the ticket.
@@ -157,6 +160,11 @@ impl Outputs {
     /// Follows a topic.
     pub(crate) fn follow(&mut self, topic: TopicName, from: From) {
         self.list.push(Output::Follow(topic, from));
+    }
+
+    /// Counts that the client reached a limit of its application.
+    pub(crate) fn reached(&mut self, limit: Limit) {
+        self.list.push(Output::Reached(limit));
     }
 
     /// Follows a topic no more.

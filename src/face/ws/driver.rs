@@ -24,7 +24,8 @@ use crate::face::ws::config::Config;
 use crate::face::ws::dialect::{Close, Dialect, Input, Now, Output, Outputs};
 use crate::face::ws::follows::Follows;
 use crate::face::ws::socket::{self, Received, Socket, Unsent};
-use crate::hub::FeedItem;
+use crate::hub::{self, FeedItem};
+use crate::limit::{Account, Limit, Limits};
 use crate::topic::{TopicName, iso8601};
 
 /// Most items that are taken from feeds before what has gathered is written.
@@ -131,7 +132,10 @@ impl Conversation {
                 reason
             }
             End::Gone => CloseReason::Client,
-            End::Stalled => CloseReason::Stalled,
+            End::Stalled => {
+                self.limits().count(Limit::WriteStall);
+                CloseReason::Stalled
+            }
             End::Silent => CloseReason::Heartbeat,
             End::Broken => CloseReason::Protocol,
         }
@@ -195,6 +199,7 @@ impl Conversation {
             Received::Gone => return Err(End::Gone),
             Received::Broken => return Err(End::Broken),
             Received::TooBig => {
+                self.limits().count(Limit::WsMessage);
                 let max = self.config.message_bytes_max;
                 let why = format!("a message has at most {max} (`face.ws.message_bytes_max`)");
                 return Err(End::Said(Close::TooBig, why));
@@ -202,8 +207,15 @@ impl Conversation {
         };
         if !self.budget.takes(self.heard_at) {
             let max = self.config.messages_per_minute_max;
-            let why = format!("at most {max} messages a minute");
+            let why =
+                format!("at most {max} messages a minute (`face.ws.messages_per_minute_max`)");
+            self.limits().count(Limit::WsMessages);
             return Err(End::Said(Close::Policy, why));
+        }
+        if let Some(user) = self.desk.admission.principal().name()
+            && let Err(reached) = self.limits().message(&Account::Principal(user.into()))
+        {
+            return Err(End::Said(Close::Policy, reached.to_string()));
         }
         match message {
             Message::Text(text) => match Refreshing::read(&text, &self.desk.admission) {
@@ -254,7 +266,7 @@ impl Conversation {
             Err(error) => json!({ "type": "auth", "ok": false, "error": error.to_string() }),
         };
         self.send(socket::text(said.to_string())).await?;
-        for topic in self.follows.check() {
+        for topic in self.follows.check().await {
             let why = "the new token does not allow this topic".to_owned();
             let topic = &topic;
             self.tell_without_flush(Input::NotFollowed { topic, why })
@@ -310,6 +322,7 @@ impl Conversation {
                     Output::Text(text) => self.send(socket::text(text)).await?,
                     Output::SharedText(text) => self.socket.send_shared(&text).await?,
                     Output::Binary(bytes) => self.send(socket::binary(bytes)).await?,
+                    Output::Reached(limit) => self.limits().count(limit),
                     Output::Leave(topic) => self.follows.leave(&topic),
                     Output::Ask(ticket, ask) => {
                         let desk = self.desk.clone();
@@ -317,13 +330,7 @@ impl Conversation {
                         self.asks.push(Box::pin(answering));
                     }
                     Output::Follow(topic, from) => {
-                        if let Err(refused) = self.follows.follow(topic.clone(), from) {
-                            let (topic, why) = (&topic, refused.to_string());
-                            let mut said = Outputs::default();
-                            let input = Input::NotFollowed { topic, why };
-                            self.dialect.take(input, now, &mut said);
-                            outputs.push_back(said);
-                        }
+                        outputs.extend(self.follow(topic, from).await);
                     }
                 }
                 sent += 1;
@@ -333,6 +340,24 @@ impl Conversation {
             }
         }
         Ok((sent, None))
+    }
+
+    /// Follows a topic. What the dialect says if it cannot.
+    async fn follow(&mut self, topic: TopicName, from: hub::From) -> Option<Outputs> {
+        let refused = self.follows.follow(topic.clone(), from).await.err()?;
+        if let Some(limit) = refused.limit() {
+            self.limits().count(limit);
+        }
+        let (topic, why) = (&topic, refused.to_string());
+        let mut said = Outputs::default();
+        let input = Input::NotFollowed { topic, why };
+        self.dialect.take(input, self.now(), &mut said);
+        refused.judge(&mut said);
+        Some(said)
+    }
+
+    fn limits(&self) -> &Limits {
+        self.desk.admission.limits()
     }
 
     fn now(&self) -> Now {

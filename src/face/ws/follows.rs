@@ -10,8 +10,10 @@ use futures_util::{FutureExt, StreamExt};
 
 use crate::auth::Action;
 use crate::connection::Admission;
+use crate::face::ws::dialect::{Close, Outputs};
 use crate::face::ws::{Desk, Judge};
 use crate::hub::{AttachError, Feed, FeedItem, From, Hub, Reader};
+use crate::limit::Limit;
 use crate::topic::TopicName;
 
 type Next = Abortable<Pin<Box<dyn Future<Output = (TopicName, FeedItem, Feed)> + Send>>>;
@@ -28,6 +30,27 @@ pub(super) enum FollowError {
     /// The client may not follow it; said as if it did not exist.
     #[error("there is no topic `{0}` here that you may follow")]
     Forbidden(TopicName),
+}
+
+impl FollowError {
+    /// A connection that ends for what its client may not do is no overloaded one.
+    pub(super) fn judge(&self, said: &mut Outputs) {
+        if let Self::TooMany(_) | Self::Forbidden(_) = self
+            && let Some((close @ Close::Overloaded, _)) = &mut said.close
+        {
+            *close = Close::Policy;
+        }
+    }
+
+    /// The limit that was reached, if it is one.
+    pub(super) const fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::TooMany(_) => Some(Limit::WsSubscriptions),
+            Self::Attach(AttachError::TooManySubscribers) => Some(Limit::TopicSubscribers),
+            Self::Attach(AttachError::TooManyTopics(_)) => Some(Limit::Topics),
+            Self::Forbidden(_) => None,
+        }
+    }
 }
 
 /// The topics that a connection follows. Nothing is queued here: what is not asked for stays in
@@ -56,14 +79,15 @@ impl Follows {
     }
 
     /// Begins to follow; a topic that is followed already goes on as it is.
-    pub(super) fn follow(&mut self, topic: TopicName, from: From) -> Result<(), FollowError> {
+    pub(super) async fn follow(&mut self, topic: TopicName, from: From) -> Result<(), FollowError> {
         if self.handles.contains_key(&topic) {
             return Ok(());
         }
         if self.handles.len() >= self.max {
             return Err(FollowError::TooMany(self.max));
         }
-        if self.judge == Judge::Door && !self.admission.may(Action::Subscribe, &topic) {
+        if self.judge == Judge::Door && !self.admission.may_surely(Action::Subscribe, &topic).await
+        {
             return Err(FollowError::Forbidden(topic));
         }
         let feed = self.hub.follow(&topic, from, self.reader.clone())?;
@@ -72,15 +96,16 @@ impl Follows {
     }
 
     /// Follows no more what the client may not follow any longer. Returns what that was.
-    pub(super) fn check(&mut self) -> Vec<TopicName> {
+    pub(super) async fn check(&mut self) -> Vec<TopicName> {
         if self.judge == Judge::Dialect {
             return Vec::new();
         }
-        let admission = &self.admission;
-        let is_lost = |topic: &&TopicName| !admission.may(Action::Subscribe, topic);
-        let lost: Vec<TopicName> = self.handles.keys().filter(is_lost).cloned().collect();
-        for topic in &lost {
-            self.leave(topic);
+        let mut lost = Vec::new();
+        for topic in self.handles.keys().cloned().collect::<Vec<_>>() {
+            if !self.admission.may_surely(Action::Subscribe, &topic).await {
+                self.leave(&topic);
+                lost.push(topic);
+            }
         }
         lost
     }

@@ -146,9 +146,17 @@ impl Socket {
             return;
         }
         let linger_max = self.bounds.linger_max;
-        let tcp = &mut self.frames.get_mut().tcp;
-        let mut dropped = [0; 4096];
-        let rest = async { while matches!(tcp.read(&mut dropped).await, Ok(1..)) {} };
+        let rest = async {
+            while let Some(Ok(message)) = self.frames.next().await {
+                if message.is_close() {
+                    return;
+                }
+            }
+            // What is no message any more is read past.
+            let tcp = &mut self.frames.get_mut().tcp;
+            let mut dropped = [0; 4096];
+            while matches!(tcp.read(&mut dropped).await, Ok(1..)) {}
+        };
         let _ = tokio::time::timeout(linger_max, rest).await;
         let _ = self.frames.get_mut().tcp.shutdown().await;
     }

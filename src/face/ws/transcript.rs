@@ -67,6 +67,7 @@ impl Transcript {
         self.dialect.take(input, self.now, &mut out);
         for output in out.list {
             self.lines.push(match output {
+                Output::Reached(limit) => format!("reached {}", limit.as_str()),
                 Output::Text(text) => text,
                 Output::SharedText(text) => String::from_utf8(text.to_vec()).unwrap(),
                 Output::Binary(bytes) => format!("{} bytes", bytes.len()),

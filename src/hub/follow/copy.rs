@@ -18,10 +18,8 @@ pub(crate) struct Following {
     stage: Stage,
     /// The epoch that it had before anything was read. Who came then has a place in it.
     unread: Epoch,
-    /// The first epoch that was read, if its topic held no event then.
-    empty: Option<Epoch>,
-    /// Whether anything was read.
-    was_read: bool,
+    /// The first epoch that was read.
+    first: Option<Epoch>,
     /// Whether a reader is at work.
     pub(super) is_reading: bool,
     /// Whether something came that the reader has not seen.
@@ -56,8 +54,7 @@ impl Following {
         Self {
             stage: Stage::Unknown,
             unread,
-            empty: None,
-            was_read: false,
+            first: None,
             is_reading: false,
             is_behind: false,
             parked: BTreeMap::new(),
@@ -69,7 +66,7 @@ impl Following {
     /// before it was looked for have a place in, if it was not read yet.
     pub(super) fn epoch_if_new(&self) -> Epoch {
         match self.stage {
-            Stage::Unknown if !self.was_read => self.unread.clone(),
+            Stage::Unknown if self.first.is_none() => self.unread.clone(),
             Stage::Unknown | Stage::Partial | Stage::Known => new_epoch(),
         }
     }
@@ -96,16 +93,15 @@ impl State {
         self.following.as_ref().is_none_or(Following::is_known)
     }
 
-    /// Whether a place is one that was taken before anything was read of a topic that was empty
-    /// and still is: then nothing lies between it and the head.
-    pub(crate) fn has_missed_nothing(&self, from: &Cursor) -> bool {
+    /// Whether a place is one that was taken before anything of the topic was read, and the story is
+    /// the one that was read then: whoever has it joins only now.
+    pub(crate) fn joins_now(&self, from: &Cursor) -> bool {
         let Some(following) = &self.following else {
             return false;
         };
         from.seq == Seq::ZERO
             && from.epoch == following.unread
-            && following.empty.as_ref() == Some(&self.epoch)
-            && self.ring.head() == Seq::ZERO
+            && following.first.as_ref() == Some(&self.epoch)
     }
 
     /// Where the copy is read on; nothing if from the beginning.
@@ -145,9 +141,7 @@ impl State {
     fn take_in_with(&mut self, following: &mut Following, page: Page) -> Taken {
         let first = page.events.first().map(|event| event.seq);
         if page.is_whole {
-            if !std::mem::replace(&mut following.was_read, true) && page.head == Seq::ZERO {
-                following.empty = Some(page.epoch.clone());
-            }
+            following.first.get_or_insert_with(|| page.epoch.clone());
             following.stage = Stage::Partial;
             let before = first.map_or(page.head, |first| Seq(first.0 - 1));
             self.begin_copy(page.epoch, before);

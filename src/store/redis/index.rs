@@ -94,6 +94,19 @@ impl Redis {
         Box::pin(commands.custom(command, args.to_vec())).await
     }
 
+    /// Whose a topic is; nothing if it is nobody's or does not exist.
+    ///
+    /// # Errors
+    /// While Redis is away.
+    pub(crate) async fn owner(&self, topic: &TopicName) -> Result<Option<String>, Error> {
+        self.generation()?;
+        let commands = self.0.commands.with_options(&self.0.options);
+        let asked = commands.hmget(self.meta_key(topic), vec!["owner".to_owned()]);
+        let owner: Result<Vec<Option<String>>, Fault> = Box::pin(asked).await;
+        let owner = owner.map(|fields| fields.into_iter().next().flatten());
+        owner.map_err(|error| self.failed(&error))
+    }
+
     /// A line of the list; nothing when the topic holds no event any more.
     async fn line(&self, name: &str) -> Result<Option<Listed>, Fault> {
         let Ok(topic) = name.parse::<TopicName>() else {

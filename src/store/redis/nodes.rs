@@ -15,8 +15,6 @@ use crate::store::redis::{Answer, Redis, argument, text};
 pub(crate) struct Beat<'a> {
     /// Where others reach it; empty when it leaves.
     pub(crate) address: &'a str,
-    /// How long it is believed.
-    pub(crate) age: std::time::Duration,
     /// The secret that is taken if there is none yet; empty if it is not kept in Redis.
     pub(crate) secret: &'a [u8],
 }
@@ -32,7 +30,7 @@ pub(crate) struct Present {
 
 impl Redis {
     /// This node, among those that share the prefix: another one after each start.
-    pub(crate) fn node(&self) -> Uuid {
+    pub(crate) fn node_id(&self) -> Uuid {
         self.0.kept.node()
     }
 
@@ -53,9 +51,9 @@ impl Redis {
             format!("{prefix}{{nodes}}:secret"),
         ];
         let args = vec![
-            argument(self.node()),
+            argument(self.node_id()),
             argument(beat.address),
-            argument(beat.age.as_millis()),
+            argument(self.config().node_age.as_millis()),
             Bytes::copy_from_slice(beat.secret),
         ];
         match self.run(&self.0.scripts.beat, keys, args).await? {

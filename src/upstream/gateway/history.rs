@@ -45,7 +45,7 @@ impl Gateway {
                 query.append_pair("since", cursor);
             }
         }
-        let request = self.http.get(url).timeout(CALL_TIMEOUT);
+        let request = self.showing(self.http.get(url)).timeout(CALL_TIMEOUT);
         self.read(self.send(request).await?).await
     }
 }

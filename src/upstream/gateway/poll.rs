@@ -42,7 +42,7 @@ impl Gateway {
     }
 
     async fn text(&self, url: reqwest::Url) -> Result<String, Error> {
-        let response = self.send(self.http.get(url)).await?;
+        let response = self.send(self.showing(self.http.get(url))).await?;
         response
             .text()
             .await
@@ -54,7 +54,7 @@ impl Gateway {
     /// # Errors
     /// When the gateway refuses or cannot be reached.
     pub async fn push(&self, sid: &str, packets: &str) -> Result<(), Error> {
-        let request = self.http.request(Method::POST, self.engine(Some(sid)));
+        let request = self.showing(self.http.request(Method::POST, self.engine(Some(sid))));
         let request = request.header("Content-Type", "text/plain;charset=UTF-8");
         self.send(request.body(packets.to_owned()))
             .await

@@ -28,13 +28,28 @@ async fn foreign_pages_are_refused_at_every_upgrade_and_poll() {
         "app.example",
     ] {
         let header = [("origin", origin)];
-        for path in ["/socket.io/?EIO=4&transport=websocket", "/ws/a"] {
+        for path in [
+            "/socket.io/?EIO=4&transport=websocket",
+            "/socket.io/?EIO=3&transport=websocket",
+            "/socket.io-msgpack/?EIO=4&transport=websocket",
+            "/ws/a",
+            "/ws/scan/a",
+            "/progress/ws/a",
+            "/v1/libraries/a/ws",
+            "/ws/connect",
+        ] {
             match gateway.websocket(path, &header).await {
                 Err(Error::Http(response)) => assert_eq!(response.status(), 403, "{origin}"),
                 other => panic!("{origin} {path}: {}", other.is_ok()),
             }
         }
-        for path in ["/socket.io/?EIO=4&transport=polling", "/v1/topics"] {
+        for path in [
+            "/socket.io/?EIO=4&transport=polling",
+            "/socket.io/?EIO=4&transport=polling&sid=stolen",
+            "/v1/topics",
+            "/v1/topics/session:a/events",
+            "/v1/events/stream",
+        ] {
             let request = gateway.http.get(gateway.url(path)).header("origin", origin);
             assert_eq!(
                 request.send().await.unwrap().status(),

@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::*;
 
 /// Somebody with what they may do, told apart from the gateway's own function.
-struct Somebody {
-    token: String,
-    may_follow: fn(&str, Option<&str>) -> bool,
-    may_publish: fn(&str) -> bool,
+pub(super) struct Somebody {
+    pub(super) token: String,
+    pub(super) may_follow: fn(&str, Option<&str>) -> bool,
+    pub(super) may_publish: fn(&str) -> bool,
 }
 
-fn everybody() -> Vec<Somebody> {
+pub(super) fn everybody() -> Vec<Somebody> {
     let topics = |sub, publish| Topics { sub, publish };
     let of = |sub: &str, role, topics| token(sub, role, topics, Duration::from_mins(10));
     vec![
@@ -52,7 +52,7 @@ fn everybody() -> Vec<Somebody> {
 }
 
 /// Names of every kind, some close to those that somebody may have. The same each time.
-fn names(count: usize) -> Vec<String> {
+pub(super) fn names(count: usize) -> Vec<String> {
     let kinds = [
         "session",
         "job",
@@ -93,12 +93,12 @@ fn names(count: usize) -> Vec<String> {
     (0..count).map(name).collect()
 }
 
-fn owner(number: usize) -> Option<&'static str> {
+pub(super) fn owner(number: usize) -> Option<&'static str> {
     [Some("ann"), Some("bob"), None, Some("annn")][number % 4]
 }
 
 /// A refusal without what differs from request to request.
-fn shape(mut refusal: Value, topic: &str) -> String {
+pub(super) fn shape(mut refusal: Value, topic: &str) -> String {
     refusal["request_id"] = Value::Null;
     refusal.to_string().replace(topic, "TOPIC")
 }

@@ -7,8 +7,9 @@ import concurrent.futures
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _lock = threading.Lock()
@@ -56,3 +57,26 @@ def call(function: Callable[[], T]) -> T:
         return function()
 
     return run(calling())
+
+
+class Twin:
+    """What does its work by another that lives in the loop."""
+
+    _inner: Any
+
+
+class blocking(Generic[P, T]):
+    """A method of the other, with its parameters and its documentation, that waits until it is done."""
+
+    def __init__(self, method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]):
+        self._name = method.__name__
+        self.__doc__ = method.__doc__
+
+    def __get__(self, twin: Twin | None, owner: type[Twin]) -> Callable[P, T]:
+        name = self._name
+
+        def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
+            return run(getattr(twin._inner, name)(*args, **kwargs))  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+
+        waiting.__name__, waiting.__doc__ = name, self.__doc__
+        return waiting

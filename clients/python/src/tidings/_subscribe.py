@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Collection, Generator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -65,49 +64,8 @@ async def _lines(http: httpx.AsyncClient, follower: _Follower) -> AsyncGenerator
             yield line
 
 
-def subscribe_sync(
-    topic: str,
-    *,
-    url: str | None = None,
-    token: Token | None = None,
-    since: str | None = None,
-    until: Collection[str] = (),
-) -> Generator[Event, None, None]:
-    """As `tidings.subscribe`, for code without asyncio."""
-    follower = _Follower(topic, Access(url, token), since)
-    with httpx.Client(timeout=TIMEOUT) as http:
-        while True:
-            try:
-                if follower.feed.cursor is None:
-                    for event in follower.join(http.get(follower.topic_path, headers=follower.headers())):
-                        yield event
-                        if event.name in until:
-                            return
-                with closing(_lines_sync(http, follower)) as lines:
-                    for line in lines:
-                        if event := follower.take(line):
-                            yield event
-                            if event.name in until:
-                                return
-                        if follower.has_gap:
-                            break
-            except Exception as error:
-                pause = follower.failed(error)
-            else:
-                pause = follower.ended()
-            time.sleep(pause)
-
-
-def _lines_sync(http: httpx.Client, follower: _Follower) -> Generator[str, None, None]:
-    with http.stream("GET", follower.events_path, **follower.request()) as response:
-        if response.is_error:
-            response.read()
-            raise refusal(response)
-        yield from response.iter_lines()
-
-
 class _Follower:
-    """What both loops do between their waits."""
+    """What is decided between the waits."""
 
     def __init__(self, topic: str, access: Access, since: str | None):
         self.feed = Feed(topic, since)

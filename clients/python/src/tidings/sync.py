@@ -6,19 +6,20 @@ They may be used from any thread. One thread of their own does the sending; a pr
 from __future__ import annotations
 
 import concurrent.futures
+from collections.abc import Collection, Generator
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from tidings import _portal
 from tidings._bar import stream
-from tidings._events import Answer, Class, Event, Receipt
+from tidings._events import Answer, Event, Receipt
 from tidings._gateway import Token
 from tidings._job import Job as AsyncJob
+from tidings._portal import Twin, blocking
 from tidings._producer import Producer as AsyncProducer
 from tidings._refusals import Cancelled, QueueFull, Refused, Unanswered
 from tidings._session import Session as AsyncSession
-from tidings._session import Status
-from tidings._subscribe import subscribe_sync as subscribe
+from tidings._subscribe import subscribe as follow
 
 __all__ = [
     "Answer",
@@ -36,8 +37,31 @@ __all__ = [
 ]
 
 
-class Producer:
+def subscribe(
+    topic: str,
+    *,
+    url: str | None = None,
+    token: Token | None = None,
+    since: str | None = None,
+    until: Collection[str] = (),
+) -> Generator[Event, None, None]:
+    """As `tidings.subscribe`."""
+    events = follow(topic, url=url, token=token, since=since, until=until)
+
+    async def following() -> Event | None:
+        return await anext(events, None)
+
+    try:
+        while event := _portal.run(following()):
+            yield event
+    finally:
+        _portal.run(events.aclose())
+
+
+class Producer(Twin):
     """As `tidings.Producer`."""
+
+    _inner: AsyncProducer
 
     def __init__(
         self,
@@ -62,31 +86,7 @@ class Producer:
             )
         )
 
-    def publish(
-        self,
-        topic: str,
-        name: str,
-        data: Any = None,
-        *,
-        cls: Class | None = None,
-        key: str | None = None,
-        terminal: bool | None = None,
-        attempt: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> Receipt:
-        """As `tidings.Producer.publish`."""
-        return _portal.run(
-            self._inner.publish(
-                topic,
-                name,
-                data,
-                cls=cls,
-                key=key,
-                terminal=terminal,
-                attempt=attempt,
-                idempotency_key=idempotency_key,
-            )
-        )
+    publish = blocking(AsyncProducer.publish)
 
     def submit(
         self, topic: str, name: str, data: Any = None, *, key: str | None = None, newest: bool = False
@@ -98,28 +98,9 @@ class Producer:
 
         return _portal.start(submit())
 
-    def ask(
-        self,
-        session: str,
-        question: str,
-        *,
-        context: Any = None,
-        schema: Any = None,
-        default: Any = None,
-        expires_in: float | None = None,
-    ) -> Answer:
-        """As `tidings.Producer.ask`."""
-        return _portal.run(
-            self._inner.ask(session, question, context=context, schema=schema, default=default, expires_in=expires_in)
-        )
-
-    def flush(self) -> None:
-        """As `tidings.Producer.flush`."""
-        _portal.run(self._inner.flush())
-
-    def close(self) -> None:
-        """As `tidings.Producer.close`."""
-        _portal.run(self._inner.close())
+    ask = blocking(AsyncProducer.ask)
+    flush = blocking(AsyncProducer.flush)
+    close = blocking(AsyncProducer.close)
 
     def __enter__(self) -> Self:
         return self
@@ -128,8 +109,10 @@ class Producer:
         self.close()
 
 
-class Session:
+class Session(Twin):
     """As `tidings.Session`: `with Session("abc") as session: ...`."""
+
+    _inner: AsyncSession
 
     def __init__(
         self,
@@ -145,62 +128,13 @@ class Session:
         shared = producer and producer._inner  # pyright: ignore[reportPrivateUsage]
         self._inner = _portal.call(lambda: AsyncSession(id, url=url, token=token, api_key=api_key, producer=shared))
 
-    def publish(self, name: str, data: Any = None, *, terminal: bool | None = None) -> Receipt:
-        """As `tidings.Session.publish`."""
-        return _portal.run(self._inner.publish(name, data, terminal=terminal))
-
-    def progress(
-        self,
-        progress: float,
-        status: Status = "PROCESSING",
-        *,
-        message: str | None = None,
-        prompts: dict[str, int] | None = None,
-        **more: Any,
-    ) -> None:
-        """As `tidings.Session.progress`."""
-        _portal.run(self._inner.progress(progress, status, message=message, prompts=prompts, **more))
-
-    def model_result(
-        self,
-        model_name: str,
-        result: Any = None,
-        *,
-        status: Literal["processing", "completed", "failed"] = "completed",
-        duration: float | None = None,
-        error: str | None = None,
-        **more: Any,
-    ) -> Receipt:
-        """As `tidings.Session.model_result`."""
-        return _portal.run(
-            self._inner.model_result(model_name, result, status=status, duration=duration, error=error, **more)
-        )
-
-    def ask(
-        self,
-        question: str,
-        *,
-        context: Any = None,
-        schema: Any = None,
-        default: Any = None,
-        expires_in: float | None = None,
-    ) -> Any:
-        """As `tidings.Session.ask`."""
-        return _portal.run(
-            self._inner.ask(question, context=context, schema=schema, default=default, expires_in=expires_in)
-        )
-
-    def complete(self, result: Any = None) -> Receipt:
-        """As `tidings.Session.complete`."""
-        return _portal.run(self._inner.complete(result))
-
-    def fail(self, error: str) -> Receipt:
-        """As `tidings.Session.fail`."""
-        return _portal.run(self._inner.fail(error))
-
-    def close(self) -> None:
-        """As `tidings.Session.close`."""
-        _portal.run(self._inner.close())
+    publish = blocking(AsyncSession.publish)
+    progress = blocking(AsyncSession.progress)
+    model_result = blocking(AsyncSession.model_result)
+    ask = blocking(AsyncSession.ask)
+    complete = blocking(AsyncSession.complete)
+    fail = blocking(AsyncSession.fail)
+    close = blocking(AsyncSession.close)
 
     def __enter__(self) -> Self:
         return self
@@ -209,9 +143,11 @@ class Session:
         _portal.run(self._inner.__aexit__(kind, error, trace))
 
 
-class Job:
+class Job(Twin):
     """As `tidings.Job`: `with Job("42") as job: ...`. A thread cannot be interrupted: when the job is to be given up,
     `progress`, `publish` and `check` raise `Cancelled`."""
+
+    _inner: AsyncJob
 
     def __init__(
         self,
@@ -252,24 +188,15 @@ class Job:
         """As `tidings.Job.check`."""
         self._inner.check()
 
-    def progress(
-        self, progress: float, message: str | None = None, *, metadata: dict[str, Any] | None = None, **more: Any
-    ) -> None:
-        """As `tidings.Job.progress`."""
-        _portal.run(self._inner.progress(progress, message, metadata=metadata, **more))
+    progress = blocking(AsyncJob.progress)
 
     def publish(self, name: str, data: Any = None) -> Receipt:
-        """As `tidings.Job.publish`."""
+        """As `tidings.Job.publish`. Raises `Cancelled` as well."""
         self.check()
         return _portal.run(self._inner.publish(name, data))
 
-    def complete(self, message: str | None = None, *, metadata: dict[str, Any] | None = None) -> None:
-        """As `tidings.Job.complete`."""
-        _portal.run(self._inner.complete(message, metadata=metadata))
-
-    def fail(self, message: str) -> None:
-        """As `tidings.Job.fail`."""
-        _portal.run(self._inner.fail(message))
+    complete = blocking(AsyncJob.complete)
+    fail = blocking(AsyncJob.fail)
 
     def __enter__(self) -> Self:
         _portal.run(self._inner.begin(None))

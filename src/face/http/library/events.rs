@@ -29,6 +29,7 @@ use crate::face::http::metrics::OpenStream;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::face::sse;
 use crate::hub::{Description, From, Hub, Read, Seat, Subscriber, Tally, Topic};
+use crate::limit::Places;
 use crate::producer::library::{self as libraries, Librarian};
 use crate::topic::{Cursor, Entry, Event, Seq, TopicName};
 
@@ -85,6 +86,7 @@ struct Open {
     places: HashMap<TopicName, (Seat, Cursor)>,
     keepalive_interval: Duration,
     opening: Option<Vec<u8>>,
+    _held: Places,
     _counted: OpenStream,
 }
 
@@ -114,6 +116,7 @@ pub(super) async fn all(
         places: HashMap::new(),
         keepalive_interval: state.0.config.keepalive_interval,
         opening: Some(sse::opening(state.0.config.sse_retry)),
+        _held: caller.take_places().await?,
         _counted: state.0.metrics.stream_opened(),
     };
     open.made.mark_unchanged();
@@ -144,8 +147,9 @@ impl Open {
         };
         for id in ids {
             let topic = libraries::topic(id);
-            let may_follow = self.admission.may(Action::Subscribe, &topic);
-            if self.places.contains_key(&topic) || !may_follow {
+            if self.places.contains_key(&topic)
+                || !self.admission.may(Action::Subscribe, &topic).await?
+            {
                 continue;
             }
             let signal = Arc::<Signal>::clone(&self.signal);

@@ -2,6 +2,8 @@
 
 use axum::http::StatusCode;
 
+use crate::limit::Limit;
+
 /// What sort of no it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -220,6 +222,21 @@ impl Code {
             Self::StoreFull | Self::RevocationsFull | Self::LibrariesFull => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
+        }
+    }
+
+    /// The limit that it means, if it always means the same one.
+    pub(crate) const fn limit(self) -> Option<Limit> {
+        match self {
+            Self::BodyTooSlow => Some(Limit::Body),
+            Self::BodyTooLarge => Some(Limit::HttpBody),
+            Self::PayloadTooLarge => Some(Limit::PayloadBytes),
+            Self::BatchTooLong => Some(Limit::HttpBatch),
+            Self::RevocationsFull => Some(Limit::Revocations),
+            Self::LibrariesFull => Some(Limit::Libraries),
+            Self::TopicsFull => Some(Limit::Topics),
+            Self::TopicFull => Some(Limit::TopicSubscribers),
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! How the library's errors become refusals.
 
 use super::{Code, Refusal};
+use crate::limit::Limit;
 use crate::producer::library::{Error, Invalid};
 use crate::store::documents;
 use crate::upstream::library as upstream;
@@ -8,6 +9,7 @@ use crate::upstream::library as upstream;
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
+        let is_document = matches!(error, Error::Invalid(Invalid::TooLong { .. }));
         let code = match error {
             Error::Documents(error) => match error {
                 documents::Error::LibraryUnknown(_) => Code::LibraryUnknown,
@@ -42,6 +44,10 @@ impl From<Error> for Refusal {
                 | Invalid::Elsewhere => Code::DocumentInvalid,
             },
         };
-        Self::new(code, detail)
+        let refusal = Self::new(code, detail);
+        if is_document && code == Code::PayloadTooLarge {
+            return refusal.at(Some(Limit::DocumentBytes));
+        }
+        refusal
     }
 }

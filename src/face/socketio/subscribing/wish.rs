@@ -6,6 +6,9 @@ use crate::face::socketio::messages::Problem;
 use crate::face::socketio::requests::Desk;
 use crate::topic::{Cursor, EventName, TopicName};
 
+/// The code of a list of ids that is too long.
+pub(super) const TOO_MANY_IDS: &str = "too_many_ids";
+
 /// Most event names in the `events` of one subscription.
 const EVENTS_MAX: usize = 64;
 
@@ -68,8 +71,10 @@ impl Asked {
     pub(super) fn read(data: Option<Value>, ids_max: usize) -> Result<Self, Problem> {
         let (entries, shape) = match data {
             Some(Value::Array(entries)) if entries.len() > ids_max => {
-                let why = format!("at most {ids_max} ids may be given at once");
-                return Err(Problem::new("too_many_ids", why));
+                let why = format!(
+                    "at most {ids_max} ids may be given at once (`face.socketio.subscribe_ids_max`)"
+                );
+                return Err(Problem::new(TOO_MANY_IDS, why));
             }
             Some(Value::Array(entries)) if entries.is_empty() => {
                 let why = "give at least one id".to_owned();

@@ -12,6 +12,7 @@ use crate::face::ws::asks::assist::{AssistAnswer, AssistAsk, Member, room_event}
 use crate::face::ws::dialect::{Input, Now, Output, Outputs};
 use crate::face::ws::{Answer, Ask, payload};
 use crate::hub::From;
+use crate::limit::Limit;
 use crate::producer::monitor::{Account, Watch};
 use crate::topic::{Draft, Event, EventName, Kind, Payload, TopicName};
 
@@ -104,6 +105,7 @@ impl Inside {
     /// A message of the client.
     pub(super) fn text(&mut self, text: &str, now: Now, out: &mut Outputs) {
         if !self.member.may_speak() {
+            out.reached(Limit::AssistantMessages);
             return error(now, "Rate limit exceeded", out);
         }
         let said = message::parse(text).and_then(|message| self.message(&message, now, out));
@@ -188,6 +190,7 @@ impl Inside {
         }
         let max = self.member.config().rooms_max;
         if self.member.rooms().len() >= max {
+            out.reached(Limit::AssistantRooms);
             return Err(format!(
                 "At most {max} rooms (`face.ws.assistant.rooms_max`)"
             ));
@@ -272,6 +275,7 @@ impl Inside {
     /// A binary frame goes to everybody in the rooms that the client has joined.
     fn binary(&mut self, bytes: &Bytes, now: Now, out: &mut Outputs) {
         if !self.member.may_speak() {
+            out.reached(Limit::AssistantMessages);
             return error(now, "Rate limit exceeded", out);
         }
         let open: Vec<TopicName> = self

@@ -133,6 +133,35 @@ for (const transport of ["polling", "upgrade", "websocket"])
     }
   });
 
+it("a node that carries the polls of others drains, and their clients notice nothing", { timeout: 120_000 }, async () => {
+  const carrier = await start();
+  const front = await roundRobin([nodes[0].url]);
+  const kinds = [{ transport: "polling" }, { version: "2.5", transport: "polling" }, { version: "3.1", transport: "polling", parser: "msgpack" }];
+  try {
+    await withClients({ url: front.url }, kinds, async (...clients) => {
+      const id = freshId("carried");
+      for (const client of clients) await client.subscribe(id);
+      front.to.splice(0, 1, carrier.url);
+      await nodes[0].publish(`session:${id}`, "model_result", { n: 1 });
+      for (const client of clients) await client.event("model_result", ({ n }) => n === 1, LIMIT);
+      await eventually(async () => (await metric(carrier, "tidings_relays_total")) > 0, 30_000, "a relay");
+      front.to.splice(0, 1, nodes[1].url);
+      const { code } = await carrier.stop("SIGTERM", 60_000);
+      assert.equal(code, 0);
+      await nodes[0].publish(`session:${id}`, "model_result", { n: 2 });
+      for (const client of clients) {
+        await client.event("model_result", ({ n }) => n === 2, LIMIT);
+        assert.deepEqual(client.sequenced(`session:${id}`).map(([, { n }]) => n), [1, 2], client.label);
+        assert.equal(client.log.some(([name]) => name === "#disconnect"), false, client.label);
+      }
+      assert.deepEqual(front.counts.said, []);
+    });
+  } finally {
+    await front.stop();
+    await carrier.stop("SIGKILL");
+  }
+});
+
 for (const [kind, names] of Object.entries({ haproxy: ["haproxy.cfg", "haproxy-sticky.cfg"], nginx: ["nginx.conf", "nginx-sticky.conf"] }))
   for (const name of names)
     it(`${kind} with deploy/${name}`, { timeout: 120_000 }, async () => {
