@@ -43,7 +43,7 @@ const pages = [
 
 /** Pages whose blocks of these languages a test runs, all of them; it names the page or the folder that it takes them from. */
 const RUN = [
-  { test: "tests/docs/docs.test.mjs", pages: /^docs\/(migration|operations|protocols|inbox)\.md$/, languages: ["js", "python", "sh"] },
+  { test: "tests/docs/docs.test.mjs", pages: /^docs\/(dashboard|migration|operations|protocols|inbox)\.md$/, languages: ["js", "python", "sh"] },
   { test: "tests/docs/docs.test.mjs", pages: /^README\.md$/, languages: ["js"] },
   { test: "tests/integration/sockets/pages.rs", pages: /^docs\/protocols\/(job-progress|directory-scan|progress-channel)\.md$/, languages: ["transcript"] },
   { test: "tests/integration/sockets/conversations.rs", pages: /^docs\/protocols\/(library|assist)\.md$/, languages: ["conversation"] },

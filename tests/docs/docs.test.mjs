@@ -109,7 +109,7 @@ const runners = {
   sh: (file) => ["bash", ["-euo", "pipefail", file], ".sh"],
 };
 
-for (const name of ["docs/migration.md", "docs/operations.md", "docs/protocols.md"]) {
+for (const name of ["docs/dashboard.md", "docs/migration.md", "docs/operations.md", "docs/protocols.md"]) {
   describe(name, () => {
     let gateway, folder;
     before(async () => {
