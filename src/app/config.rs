@@ -186,6 +186,9 @@ impl Config {
         if let Some((key, what)) = self.cluster.problem() {
             add(&["cluster", key], what);
         }
+        if let Err((key, what)) = self.face.socketio.admin_ui.check() {
+            add(&["face", "socketio", "admin_ui", key], what);
+        }
         if let Err(what) = self.log.directives() {
             add(&["log", "filter"], what);
         }

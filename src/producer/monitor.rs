@@ -9,6 +9,7 @@ mod config;
 mod sample;
 
 pub use self::config::Config;
+pub use self::sample::host_name;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
