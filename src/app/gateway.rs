@@ -107,11 +107,10 @@ impl Gateway {
         let service = service_fn(move |request| {
             let ways = Arc::clone(&ways);
             async move {
-                let (crossing, plain) = &*ways;
                 if http::concerns(&request) {
-                    crossing.clone().oneshot(request).await
+                    ways.0.clone().oneshot(request).await
                 } else {
-                    plain.clone().oneshot(request).await
+                    ways.1.clone().oneshot(request).await
                 }
             }
         });
