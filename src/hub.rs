@@ -15,6 +15,7 @@ mod feed;
 mod follow;
 mod jobs;
 mod lane;
+mod listing;
 mod metrics;
 mod news;
 mod presence;

@@ -4,7 +4,9 @@
 //! uses the HTTP API. Only a gateway on this machine is loaded. Counts and time are bounded.
 
 mod client;
+mod compare;
 mod load;
+mod plain;
 mod report;
 mod score;
 
@@ -32,11 +34,18 @@ pub(super) async fn run(config: &Config, args: &BenchArgs) -> anyhow::Result<u8>
         BenchKind::Sessions(common) => (Kind::Sessions, common),
         BenchKind::Polling(common) => (Kind::Polling, common),
         BenchKind::Idle(common) => (Kind::Idle, common),
+        BenchKind::Plain => {
+            plain::serve().await?;
+            return Ok(0);
+        }
     };
     ensure!(
         kind.deliveries(common) <= DELIVERIES_MAX,
         "this would be more than {DELIVERIES_MAX} deliveries: take fewer clients or events"
     );
+    if common.compare {
+        return compare::run(kind, common).await;
+    }
     let (own, url) = match &common.url {
         Some(url) => (None, url.clone()),
         None => {

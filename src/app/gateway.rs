@@ -43,7 +43,7 @@ pub struct Gateway {
     socketio: SocketIo,
     http: http::Metrics,
     connections: connection::Metrics,
-    store_promise: String,
+    hub: Hub,
     limits: Limits,
 }
 
@@ -61,20 +61,12 @@ impl Gateway {
         #[cfg(feature = "otlp")]
         crate::app::telemetry::otlp::start(&config.trace, &drain)?;
         let mut registry = Registry::default();
-        let store = Store::open(config.store.clone())?;
-        let store_promise = store.promise().to_owned();
-        store.metrics().register(&mut registry);
-        let hub_metrics = hub::Metrics::register(&mut registry);
-        let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
+        let hub = hub(config, &drain, &mut registry)?;
         let door = door(config, &hub, (&drain, &mut registry)).await?;
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
         let listener_metrics = wire::Metrics::register(&mut registry);
         let connections = connection::Metrics::register(&mut registry);
-        let floor = Wire {
-            config: Arc::clone(&wire_config),
-            outboxes,
-            drain: drain.clone(),
-        };
+        let floor = floor(&wire_config, outboxes, &drain);
         let face = config.face.socketio.clone();
         let nodes = Nodes::join(
             config.cluster.clone(),
@@ -121,13 +113,8 @@ impl Gateway {
                 }
             }
         });
-        let until = drain.clone();
-        drain.spawn(wire::serve(
-            listener,
-            wire_config,
-            service,
-            (until, listener_metrics, gate),
-        ));
+        let (wire, until) = (wire_config, (drain.clone(), listener_metrics, gate));
+        drain.spawn(wire::serve(listener, wire, service, until));
         Ok(Self {
             addr,
             drain,
@@ -135,7 +122,7 @@ impl Gateway {
             socketio,
             http: http_metrics,
             connections,
-            store_promise,
+            hub,
             limits,
         })
     }
@@ -157,7 +144,7 @@ impl Gateway {
 
     /// What the store promises, in a few words.
     pub fn store_promise(&self) -> &str {
-        &self.store_promise
+        self.hub.store().promise()
     }
 
     /// How many clients there are that a drain closes in turn.
@@ -214,6 +201,25 @@ fn pages(
         .merge(ws.routes())
         .merge(http::library::routes(libraries));
     Http::new(state, beside)
+}
+
+/// What the faces stand on.
+fn floor(config: &Arc<wire::Config>, outboxes: Outboxes, drain: &Drain) -> Wire {
+    let (config, drain) = (Arc::clone(config), drain.clone());
+    Wire {
+        config,
+        outboxes,
+        drain,
+    }
+}
+
+/// The hub over the store that the config names.
+fn hub(config: &Config, drain: &Drain, registry: &mut Registry) -> anyhow::Result<Hub> {
+    let store = Store::open(config.store.clone())?;
+    store.metrics().register(registry);
+    let metrics = hub::Metrics::register(registry);
+    let (config, drain) = (config.hub.clone(), drain.clone());
+    Ok(Hub::new(config, store, drain, metrics))
 }
 
 /// The library over its store, or over the service that the config names.

@@ -202,12 +202,9 @@ impl Reader {
             let append = self
                 .hub
                 .append(parcel.draft.clone(), Some(Idempotency(&key)));
-            let error = match append.await {
-                Ok(_) => {
-                    self.metrics.count(Fate::Appended);
-                    return Outcome::Settled(None);
-                }
-                Err(error) => error,
+            let Err(error) = append.await else {
+                self.metrics.count(Fate::Appended);
+                return Outcome::Settled(None);
             };
             match Hindrance::of(&error) {
                 Hindrance::Passing => {}

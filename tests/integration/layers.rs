@@ -28,7 +28,7 @@ const FLOORS: [(&str, u8); 17] = [
 const HOMES: [(&str, &[&str]); 14] = [
     ("rusqlite", &["store"]),
     ("fred", &["store"]),
-    ("socketioxide", &["face/socketio"]),
+    ("socketioxide", &["face/socketio", "app/bench/plain"]),
     ("engineioxide", &["face/socketio"]),
     ("hyper_util", &["wire", "cluster"]),
     ("jsonwebtoken", &["auth"]),

@@ -7,8 +7,9 @@ use crate::app::latencies::Latencies;
 /// What a measured event says of itself.
 #[derive(Deserialize)]
 struct Tick {
+    /// None, of a server that does not number events: then they are counted as they come.
     #[serde(rename = "_seq")]
-    seq: u64,
+    seq: Option<u64>,
     at: u64,
 }
 
@@ -50,6 +51,7 @@ impl Score {
         let Some(Ok(Tick { seq, at })) = arguments.next() else {
             return;
         };
+        let seq = seq.unwrap_or(self.newest + 1);
         let place = usize::try_from(seq)
             .ok()
             .and_then(|seq| self.seen.get_mut(seq.checked_sub(1)?));

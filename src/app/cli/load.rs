@@ -25,6 +25,9 @@ pub enum BenchKind {
     Polling(BenchCommon),
     /// Websocket clients that wait: memory per connection
     Idle(BenchCommon),
+    /// The server that `--compare` compares with
+    #[command(hide = true)]
+    Plain,
 }
 
 /// What all kinds take.
@@ -54,6 +57,9 @@ pub struct BenchCommon {
     /// Process of the gateway, to measure its CPU time and memory
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+    /// Measure a gateway and a plain Socket.IO server in turn, a process each, and print the ratio
+    #[arg(long, conflicts_with_all = ["url", "server_pid"])]
+    pub compare: bool,
     /// Print the figures as one JSON object
     #[arg(long)]
     pub json: bool,

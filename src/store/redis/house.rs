@@ -5,7 +5,7 @@
 //! here, and one task tells Redis soon after, many at once; nobody waits for that. A count lives as
 //! long as its node, and is told again when Redis may have forgotten it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ use crate::topic::TopicName;
 /// How long changes are gathered before they are told.
 const GATHERED: Duration = Duration::from_millis(100);
 
+/// Most counts that are told in one go.
+const BATCH: usize = 4096;
+
 /// Counts that are told at the same time.
 const AT_ONCE: usize = 64;
 
@@ -31,57 +34,62 @@ const AGE: Duration = Duration::from_mins(30);
 /// What this node has, and who else is alive.
 #[derive(Default)]
 pub(super) struct House {
-    counts: Mutex<HashMap<String, Count>>,
+    counts: Mutex<Counts>,
     alive: Mutex<Arc<[Bytes]>>,
     changed: Notify,
 }
 
-#[derive(Clone, Copy)]
-struct Count {
-    count: usize,
-    is_told: bool,
+/// What this node has, by key, and what of it Redis was not told yet.
+#[derive(Default)]
+struct Counts {
+    counts: HashMap<String, usize>,
+    untold: HashSet<String>,
 }
 
 impl House {
     /// Redis may have forgotten everything.
     pub(super) fn begin_anew(&self) {
-        for count in self.counts().values_mut() {
-            count.is_told = false;
-        }
+        let mut counts = self.counts();
+        let Counts { counts, untold } = &mut *counts;
+        untold.extend(counts.keys().cloned());
         self.changed.notify_one();
     }
 
-    fn counts(&self) -> MutexGuard<'_, HashMap<String, Count>> {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().expect("no holder of the counts panics")
     }
 
     fn note(&self, key: String, count: usize) {
         let mut counts = self.counts();
-        let known = counts.get(&key).map(|known| known.count);
-        if known.unwrap_or(0) != count {
-            let is_told = false;
-            counts.insert(key, Count { count, is_told });
-            drop(counts);
+        let known = if count == 0 {
+            counts.counts.remove(&key)
+        } else {
+            counts.counts.insert(key.clone(), count)
+        };
+        if known.unwrap_or(0) != count && counts.untold.insert(key) {
             self.changed.notify_one();
         }
     }
 
-    fn untold(&self) -> Vec<(String, usize)> {
-        let counts = self.counts();
-        let untold = counts.iter().filter(|(_, count)| !count.is_told);
-        untold
-            .map(|(key, count)| (key.clone(), count.count))
-            .collect()
+    /// Takes what is to be told next, with how many there are now.
+    fn take_untold(&self) -> Vec<(String, usize)> {
+        let mut counts = self.counts();
+        let untold: Vec<_> = counts.untold.iter().take(BATCH).cloned().collect();
+        let mut take = |key: String| {
+            counts.untold.remove(&key);
+            let count = counts.counts.get(&key).copied().unwrap_or(0);
+            (key, count)
+        };
+        untold.into_iter().map(&mut take).collect()
     }
 
-    fn told(&self, key: &str, told: usize) {
-        let mut counts = self.counts();
-        if let Some(count) = counts.get_mut(key).filter(|count| count.count == told) {
-            count.is_told = true;
-            if told == 0 {
-                counts.remove(key);
-            }
-        }
+    /// It was not told after all.
+    fn keep_untold(&self, key: String) {
+        self.counts().untold.insert(key);
+    }
+
+    fn is_all_told(&self) -> bool {
+        self.counts().untold.is_empty()
     }
 }
 
@@ -213,14 +221,15 @@ impl Redis {
                 () = drain.doors_closed() => return,
             }
             tokio::time::sleep(GATHERED).await;
-            let told = futures_util::stream::iter(self.0.house.untold())
-                .map(async |(key, count)| {
-                    let told = self.tally(key.clone(), Some(count), None).await;
-                    told.map(|_| self.0.house.told(&key, count))
+            futures_util::stream::iter(self.0.house.take_untold())
+                .for_each_concurrent(AT_ONCE, async |(key, count)| {
+                    if let Err(error) = self.tally(key.clone(), Some(count), None).await {
+                        tracing::debug!(%error, "a count was not told yet");
+                        self.0.house.keep_untold(key);
+                    }
                 })
-                .buffer_unordered(AT_ONCE);
-            let all: Vec<_> = told.collect().await;
-            if all.iter().any(Result::is_err) {
+                .await;
+            if !self.0.house.is_all_told() {
                 self.0.house.changed.notify_one();
             }
         }

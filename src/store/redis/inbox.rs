@@ -18,7 +18,6 @@ const REFUSED_FIELD_BYTES: usize = 4096;
 
 /// How much of the inbox is read at once, and what is kept of what was refused.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_field_names, reason = "the extreme goes last in a name")]
 pub struct InboxBounds {
     /// Most entries.
     pub entries_max: usize,
