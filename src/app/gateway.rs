@@ -29,6 +29,7 @@ use crate::limit::{self, Limit, Limits};
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
+use crate::producer::webhook::{self, Webhooks};
 use crate::producer::{bridges, inbox};
 use crate::store::Store;
 use crate::store::documents::Documents;
@@ -79,8 +80,9 @@ impl Gateway {
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
         let library = librarian(config, &hub, &drain, &mut registry)?;
+        let webhooks = webhooks(config, &hub, &drain, &mut registry)?;
         let metrics = (connections.clone(), http_metrics.clone());
-        let parts = (library, &door, (&drain, &socketio));
+        let parts = ((library, webhooks), &door, (&drain, &socketio));
         let http = pages(config, parts, metrics, Arc::new(registry));
 
         let limits = door.limits().clone();
@@ -105,11 +107,10 @@ impl Gateway {
         let service = service_fn(move |request| {
             let ways = Arc::clone(&ways);
             async move {
-                let (crossing, plain) = &*ways;
                 if http::concerns(&request) {
-                    crossing.clone().oneshot(request).await
+                    ways.0.clone().oneshot(request).await
                 } else {
-                    plain.clone().oneshot(request).await
+                    ways.1.clone().oneshot(request).await
                 }
             }
         });
@@ -180,7 +181,11 @@ impl Gateway {
 /// All faces but Socket.IO.
 fn pages(
     config: &Config,
-    (librarian, door, (drain, socketio)): (Librarian, &Door, (&Drain, &SocketIo)),
+    ((librarian, webhooks), door, (drain, socketio)): (
+        (Librarian, Webhooks),
+        &Door,
+        (&Drain, &SocketIo),
+    ),
     (connections, metrics): (connection::Metrics, http::Metrics),
     registry: Arc<Registry>,
 ) -> Http {
@@ -194,7 +199,13 @@ fn pages(
         metrics.clone(),
     );
     let parts = (drain.clone(), socketio.sockets().clone());
-    let state = http::State::new(face.clone(), door.clone(), parts, metrics, registry);
+    let state = http::State::new(
+        (face.clone(), webhooks),
+        door.clone(),
+        parts,
+        metrics,
+        registry,
+    );
     let apps = apps(config, library, hub, drain);
     let ws = sockets(config, (door, apps), drain, connections);
     let beside = dashboard::routes()
@@ -220,6 +231,18 @@ fn hub(config: &Config, drain: &Drain, registry: &mut Registry) -> anyhow::Resul
     let metrics = hub::Metrics::register(registry);
     let (config, drain) = (config.hub.clone(), drain.clone());
     Ok(Hub::new(config, store, drain, metrics))
+}
+
+/// Workers that are called, if the config says so.
+fn webhooks(
+    config: &Config,
+    hub: &Hub,
+    drain: &Drain,
+    registry: &mut Registry,
+) -> anyhow::Result<Webhooks> {
+    let metrics = webhook::Metrics::register(registry);
+    let config = config.producer.webhook.clone();
+    Ok(Webhooks::start(config, hub, drain, metrics)?)
 }
 
 /// The library over its store, or over the service that the config names.
