@@ -20,6 +20,7 @@ RUN mkdir -p src tests/integration \
 COPY . .
 RUN touch src/lib.rs src/main.rs \
     && cargo build --release --locked --bin tidings \
+    && strip target/release/tidings \
     && ./target/release/tidings man /man
 
 FROM debian:trixie-slim AS files

@@ -5,3 +5,4 @@ pub mod inbox;
 pub mod library;
 pub mod monitor;
 pub mod scan;
+pub mod webhook;

@@ -11,6 +11,7 @@ pub mod documents;
 mod log;
 mod memory;
 mod metrics;
+mod reads;
 mod receipts;
 mod record;
 mod redis;
@@ -22,6 +23,7 @@ pub use self::config::{Chosen, Config, Durability, Sqlite as SqliteConfig};
 pub use self::log::Log;
 pub use self::memory::MemoryLog;
 pub use self::metrics::Metrics;
+pub use self::reads::{Claimed, Reads};
 pub use self::receipts::{Claim, Fingerprint, Given, Receipts, Reservation};
 pub use self::redis::config::{Ack, Redis as RedisConfig, Restarts};
 pub(crate) use self::redis::{
@@ -121,6 +123,7 @@ struct Shared {
     config: Config,
     bytes: Arc<AtomicUsize>,
     receipts: Receipts,
+    reads: reads::Known,
     sqlite: Option<Sqlite>,
     redis: Option<Redis>,
     metrics: Metrics,
@@ -156,6 +159,7 @@ impl Store {
             config,
             bytes: Arc::default(),
             receipts,
+            reads: reads::Known::default(),
             sqlite,
             redis,
             metrics,
@@ -222,6 +226,28 @@ impl Store {
         self.0.redis.is_some()
     }
 
+    /// Says a word to all nodes for `age`; nothing where there is one alone.
+    ///
+    /// # Errors
+    /// While the store is away.
+    pub async fn light(&self, name: &str, age: Duration) -> Result<(), Error> {
+        match &self.0.redis {
+            Some(redis) => redis.light(name, age).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether some node says a word; no where there is one alone.
+    ///
+    /// # Errors
+    /// While the store is away.
+    pub async fn is_lit(&self, name: &str) -> Result<bool, Error> {
+        match &self.0.redis {
+            Some(redis) => redis.is_lit(name).await,
+            None => Ok(false),
+        }
+    }
+
     /// How long it may be away before clients are told.
     pub fn outage_told_after(&self) -> Duration {
         self.0.config.redis.outage_told_after
@@ -260,6 +286,11 @@ impl Store {
     /// Records by which somebody is known again after the process was killed.
     pub fn resumes(&self) -> Resumes {
         Resumes::new(self.clone())
+    }
+
+    /// How far somebody has read of what is published to them.
+    pub fn reads(&self) -> Reads {
+        Reads::new(self.clone())
     }
 
     fn sqlite(&self) -> Option<&Sqlite> {
@@ -342,6 +373,7 @@ impl Store {
             room.send(Job::Tidy {
                 receipts_max: self.0.config.receipts_max,
                 receipt_age_max: self.0.config.receipt_age_max,
+                reads_max: self.0.config.reads_max,
             });
         }
     }

@@ -5,3 +5,4 @@ pub mod collector;
 pub mod document;
 pub mod gateway;
 pub mod library;
+pub mod webhook;

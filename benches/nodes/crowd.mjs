@@ -18,8 +18,18 @@ class Member {
     this.gaps = 0;
     this.away = null;
     this.socket = io(url, { transports, forceNew: true });
-    this.socket.on("fact", ({ key, _seq, _epoch }) => this.facts.push({ key, seq: _seq, epoch: _epoch }));
-    this.socket.on("gap", () => this.gaps++);
+    /** What came again as the snapshot after a gap. */
+    this.again = [];
+    this.is_told = false;
+    this.socket.on("fact", ({ key, _seq, _epoch, _replayed }) => {
+      const fact = { key, seq: _seq, epoch: _epoch };
+      this.is_told &&= _replayed === true;
+      (this.is_told ? this.again : this.facts).push(fact);
+    });
+    this.socket.on("gap", () => {
+      this.gaps++;
+      this.is_told = true;
+    });
     this.socket.on("connect", () => {
       if (this.away === null) return;
       this.returns.push({ ms: performance.now() - this.away, recovered: this.socket.recovered });
@@ -98,14 +108,15 @@ export function publisher(nodes, { topics, rate }) {
         told.failed++;
         return;
       }
-      await pause(20);
+      // Many try again at once: they must not keep each other from being served.
+      await pause(150 + Math.random() * 200);
     }
   };
   const begun = performance.now();
   const ticking = (async () => {
     while (!is_done) {
       const due = Math.floor(((performance.now() - begun) / 1000) * rate);
-      while (n < due && under_way.size < 2000) {
+      while (n < due && under_way.size < 500) {
         const one = publish(`crowd-${n % topics}`, `${keyed}-${n++}`);
         under_way.add(one);
         one.finally(() => under_way.delete(one));
@@ -127,7 +138,7 @@ export function publisher(nodes, { topics, rate }) {
 export async function reckon(members, acknowledged, ms = 60_000) {
   const end = performance.now() + ms;
   const missing = (member) => {
-    const seen = new Set(member.facts.map(({ key }) => key));
+    const seen = new Set([...member.facts, ...member.again].map(({ key }) => key));
     return [...(acknowledged.get(member.topic) ?? [])].filter((key) => !seen.has(key)).length;
   };
   while (members.some(missing) && performance.now() < end) await pause(200);

@@ -149,7 +149,7 @@ export async function failover({ number }) {
     });
     const announced = run.sum.unannounced + run.sum.doubled + run.sum.disordered === 0;
     rows.push({
-      work: `failover to a replica that was stopped for 150 ms, ack = ${ack}, ${run.told.published} publishes`,
+      work: `failover to a replica that was stopped for the last 150 ms, ack = ${ack}, ${run.told.published} publishes`,
       result: `${run.sum.unannounced} lost without word; ${told(run.sum)}`,
       holds: ack === "primary" ? announced : announced && run.sum.lost === 0,
     });

@@ -76,6 +76,8 @@ pub struct Producers {
     pub inbox: crate::producer::inbox::Inbox,
     /// The machine, and the news of all jobs and documents.
     pub monitor: crate::producer::monitor::Config,
+    /// Workers that are told by webhook.
+    pub webhook: crate::producer::webhook::Config,
 }
 
 /// What clients see.
@@ -172,11 +174,20 @@ impl Config {
         {
             add(&["limit", "trusted_proxies"], what.to_string());
         }
+        let webhook = &self.producer.webhook;
+        if webhook.is_on() && webhook.secret.is_none() {
+            let what = "webhooks are signed: set a secret of 24 bytes or more, better by a file \
+                        whose name is in TIDINGS__PRODUCER__WEBHOOK__SECRET_FILE";
+            add(&["producer", "webhook", "secret"], what.to_owned());
+        }
         if let Some((key, what)) = self.trace.problem() {
             add(&["trace", key], what.to_owned());
         }
         if let Some((key, what)) = self.cluster.problem() {
             add(&["cluster", key], what);
+        }
+        if let Err((key, what)) = self.face.socketio.admin_ui.check() {
+            add(&["face", "socketio", "admin_ui", key], what);
         }
         if let Err(what) = self.log.directives() {
             add(&["log", "filter"], what);

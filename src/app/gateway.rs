@@ -29,6 +29,7 @@ use crate::limit::{self, Limit, Limits};
 use crate::producer::library::Librarian;
 use crate::producer::monitor::Monitor;
 use crate::producer::scan::Scans;
+use crate::producer::webhook::{self, Webhooks};
 use crate::producer::{bridges, inbox};
 use crate::store::Store;
 use crate::store::documents::Documents;
@@ -43,7 +44,7 @@ pub struct Gateway {
     socketio: SocketIo,
     http: http::Metrics,
     connections: connection::Metrics,
-    store_promise: String,
+    hub: Hub,
     limits: Limits,
 }
 
@@ -61,20 +62,12 @@ impl Gateway {
         #[cfg(feature = "otlp")]
         crate::app::telemetry::otlp::start(&config.trace, &drain)?;
         let mut registry = Registry::default();
-        let store = Store::open(config.store.clone())?;
-        let store_promise = store.promise().to_owned();
-        store.metrics().register(&mut registry);
-        let hub_metrics = hub::Metrics::register(&mut registry);
-        let hub = Hub::new(config.hub.clone(), store, drain.clone(), hub_metrics);
+        let hub = hub(config, &drain, &mut registry)?;
         let door = door(config, &hub, (&drain, &mut registry)).await?;
         let outboxes = Outboxes::watch(wire_config.write_stall_max, &drain, &mut registry);
         let listener_metrics = wire::Metrics::register(&mut registry);
         let connections = connection::Metrics::register(&mut registry);
-        let floor = Wire {
-            config: Arc::clone(&wire_config),
-            outboxes,
-            drain: drain.clone(),
-        };
+        let floor = floor(&wire_config, outboxes, &drain);
         let face = config.face.socketio.clone();
         let nodes = Nodes::join(
             config.cluster.clone(),
@@ -87,8 +80,9 @@ impl Gateway {
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
         let library = librarian(config, &hub, &drain, &mut registry)?;
+        let webhooks = webhooks(config, &hub, &drain, &mut registry)?;
         let metrics = (connections.clone(), http_metrics.clone());
-        let parts = (library, &door, (&drain, &socketio));
+        let parts = ((library, webhooks), &door, (&drain, &socketio));
         let http = pages(config, parts, metrics, Arc::new(registry));
 
         let limits = door.limits().clone();
@@ -113,21 +107,15 @@ impl Gateway {
         let service = service_fn(move |request| {
             let ways = Arc::clone(&ways);
             async move {
-                let (crossing, plain) = &*ways;
                 if http::concerns(&request) {
-                    crossing.clone().oneshot(request).await
+                    ways.0.clone().oneshot(request).await
                 } else {
-                    plain.clone().oneshot(request).await
+                    ways.1.clone().oneshot(request).await
                 }
             }
         });
-        let until = drain.clone();
-        drain.spawn(wire::serve(
-            listener,
-            wire_config,
-            service,
-            (until, listener_metrics, gate),
-        ));
+        let (wire, until) = (wire_config, (drain.clone(), listener_metrics, gate));
+        drain.spawn(wire::serve(listener, wire, service, until));
         Ok(Self {
             addr,
             drain,
@@ -135,7 +123,7 @@ impl Gateway {
             socketio,
             http: http_metrics,
             connections,
-            store_promise,
+            hub,
             limits,
         })
     }
@@ -157,7 +145,7 @@ impl Gateway {
 
     /// What the store promises, in a few words.
     pub fn store_promise(&self) -> &str {
-        &self.store_promise
+        self.hub.store().promise()
     }
 
     /// How many clients there are that a drain closes in turn.
@@ -193,7 +181,11 @@ impl Gateway {
 /// All faces but Socket.IO.
 fn pages(
     config: &Config,
-    (librarian, door, (drain, socketio)): (Librarian, &Door, (&Drain, &SocketIo)),
+    ((librarian, webhooks), door, (drain, socketio)): (
+        (Librarian, Webhooks),
+        &Door,
+        (&Drain, &SocketIo),
+    ),
     (connections, metrics): (connection::Metrics, http::Metrics),
     registry: Arc<Registry>,
 ) -> Http {
@@ -207,13 +199,50 @@ fn pages(
         metrics.clone(),
     );
     let parts = (drain.clone(), socketio.sockets().clone());
-    let state = http::State::new(face.clone(), door.clone(), parts, metrics, registry);
+    let state = http::State::new(
+        (face.clone(), webhooks),
+        door.clone(),
+        parts,
+        metrics,
+        registry,
+    );
     let apps = apps(config, library, hub, drain);
     let ws = sockets(config, (door, apps), drain, connections);
     let beside = dashboard::routes()
         .merge(ws.routes())
         .merge(http::library::routes(libraries));
     Http::new(state, beside)
+}
+
+/// What the faces stand on.
+fn floor(config: &Arc<wire::Config>, outboxes: Outboxes, drain: &Drain) -> Wire {
+    let (config, drain) = (Arc::clone(config), drain.clone());
+    Wire {
+        config,
+        outboxes,
+        drain,
+    }
+}
+
+/// The hub over the store that the config names.
+fn hub(config: &Config, drain: &Drain, registry: &mut Registry) -> anyhow::Result<Hub> {
+    let store = Store::open(config.store.clone())?;
+    store.metrics().register(registry);
+    let metrics = hub::Metrics::register(registry);
+    let (config, drain) = (config.hub.clone(), drain.clone());
+    Ok(Hub::new(config, store, drain, metrics))
+}
+
+/// Workers that are called, if the config says so.
+fn webhooks(
+    config: &Config,
+    hub: &Hub,
+    drain: &Drain,
+    registry: &mut Registry,
+) -> anyhow::Result<Webhooks> {
+    let metrics = webhook::Metrics::register(registry);
+    let config = config.producer.webhook.clone();
+    Ok(Webhooks::start(config, hub, drain, metrics)?)
 }
 
 /// The library over its store, or over the service that the config names.

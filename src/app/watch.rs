@@ -48,26 +48,55 @@ async fn until_end(
         } else {
             show(&followed, screen)?;
         }
-        if let Followed::Event { name, .. } = &followed
-            && let Some(outcome) = outcome(gateway, &args.topic, name).await?
+        if let Followed::Event { name, cursor, .. } = &followed
+            && let Some(outcome) = outcome(gateway, &args.topic, (name, cursor.as_deref())).await?
         {
             return Ok(outcome);
         }
     }
 }
 
-/// What an event means for the story. `error` may be about one file of many; the gateway knows.
-async fn outcome(gateway: &Gateway, topic: &str, name: &str) -> Result<Option<Outcome>, Error> {
-    match name {
-        "completed" | "job_completed" => Ok(Some(Outcome::Completed)),
-        "error" | "failed" | "cancelled" => {
+/// What an event means for the story. `error` may be about one file of many; the gateway knows
+/// which event ended it.
+async fn outcome(
+    gateway: &Gateway,
+    topic: &str,
+    (name, cursor): (&str, Option<&str>),
+) -> Result<Option<Outcome>, Error> {
+    match Outcome::named(name) {
+        None => Ok(None),
+        Some(Outcome::Completed) => Ok(Some(Outcome::Completed)),
+        Some(Outcome::Failed) => {
             let snapshot = gateway.snapshot(topic).await?.unwrap_or_default();
-            let is_over = snapshot
-                .get("terminal")
-                .is_some_and(|terminal| !terminal.is_null());
-            Ok(is_over.then_some(Outcome::Failed))
+            let terminal = snapshot.get("terminal").unwrap_or(&Value::Null);
+            Ok(Outcome::after(cursor.and_then(number), terminal))
         }
-        _ => Ok(None),
+    }
+}
+
+/// The number in a cursor.
+fn number(cursor: &str) -> Option<u64> {
+    cursor.rsplit_once(':')?.1.parse().ok()
+}
+
+impl Outcome {
+    /// How a story ends with an event of this name, if it ends.
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "completed" | "job_completed" => Some(Self::Completed),
+            "error" | "failed" | "job_failed" | "cancelled" | "job_cancelled" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+
+    /// How the story has ended for whoever has read up to a number, given the event that ended it:
+    /// nothing while that is still to be read.
+    fn after(read: Option<u64>, terminal: &Value) -> Option<Self> {
+        let (seq, name) = (terminal["seq"].as_u64()?, terminal["name"].as_str()?);
+        if read.is_some_and(|read| read < seq) {
+            return None;
+        }
+        Some(Self::named(name).unwrap_or(Self::Completed))
     }
 }
 
@@ -89,5 +118,47 @@ fn show(followed: &Followed, screen: &mut Screen) -> anyhow::Result<()> {
         },
         Followed::Gap(_) => screen.line("(some events are gone; what is left follows)"),
         Followed::Lost(why) => screen.line(&format!("({why}; connecting again)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_is_not_the_end_leaves_the_end_to_the_event_that_is() {
+        let completed = json!({"seq": 5, "name": "completed"});
+        for (read, terminal, outcome) in [
+            // About one file of many, and the story goes on.
+            (Some(3), json!(null), None),
+            // It ended well while this one was read: its end comes next.
+            (Some(3), completed.clone(), None),
+            // It had ended before this one was published.
+            (Some(7), completed, Some(Outcome::Completed)),
+            (
+                Some(3),
+                json!({"seq": 3, "name": "error"}),
+                Some(Outcome::Failed),
+            ),
+            (
+                None,
+                json!({"seq": 3, "name": "cancelled"}),
+                Some(Outcome::Failed),
+            ),
+            (
+                Some(4),
+                json!({"seq": 4, "name": "own_end"}),
+                Some(Outcome::Completed),
+            ),
+        ] {
+            assert_eq!(
+                Outcome::after(read, &terminal),
+                outcome,
+                "{read:?} {terminal}"
+            );
+        }
+        assert_eq!(number("0abc:12"), Some(12));
+        assert_eq!(Outcome::named("job_failed"), Some(Outcome::Failed));
+        assert_eq!(Outcome::named("note"), None);
     }
 }

@@ -55,6 +55,7 @@ use crate::connection::Door;
 use crate::drain::Drain;
 use crate::face::socketio::Sockets;
 use crate::hub::{Hub, Topic};
+use crate::producer::webhook::Webhooks;
 use crate::topic::TopicName;
 
 /// What the face uses. Cheap to clone.
@@ -63,6 +64,7 @@ pub struct State(Arc<Shared>);
 
 struct Shared {
     config: Config,
+    webhooks: Webhooks,
     door: Door,
     drain: Drain,
     sockets: Sockets,
@@ -74,7 +76,7 @@ struct Shared {
 impl State {
     /// The state of the face. The uptime counts from here.
     pub fn new(
-        config: Config,
+        (config, webhooks): (Config, Webhooks),
         door: Door,
         (drain, sockets): (Drain, Sockets),
         metrics: Metrics,
@@ -83,6 +85,7 @@ impl State {
         let started = Instant::now();
         Self(Arc::new(Shared {
             config,
+            webhooks,
             door,
             drain,
             sockets,
@@ -94,6 +97,10 @@ impl State {
 
     fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
     }
 
     fn hub(&self) -> &Hub {

@@ -5,6 +5,7 @@
 //! queue: it goes from the ring to the connection's exit, by cursor. The [`shim`] stands between
 //! client and engine and makes the two agree.
 
+mod admin;
 mod argument;
 mod client_files;
 mod commanding;
@@ -50,6 +51,7 @@ use socketioxide::service::SocketIoService;
 use socketioxide::{ParserConfig, SocketIoBuilder};
 use tokio::time::Instant;
 
+use self::admin::Admin;
 use self::client_files::ClientFiles;
 use self::recovery::Recovery;
 use self::relaying::Routed;
@@ -118,10 +120,14 @@ impl SocketIo {
             recovery,
             drain: wire.drain.clone(),
         };
+        let admin = Admin::new(&config.admin_ui, (&sockets, &wire.drain));
         let (plain, plain_io) = engine(&config, PATH, Language::SocketIo);
         let (msgpack, msgpack_io) = engine(&config, MSGPACK_PATH, Language::SocketIoMsgpack);
         for io in [&plain_io, &msgpack_io] {
             namespaces::open(io, &desk, metrics);
+            if let Some(admin) = &admin {
+                namespaces::open_admin(io, admin);
+            }
         }
         sockets.open([plain_io.clone(), msgpack_io.clone()]);
         let settings = |language| Settings {
@@ -141,9 +147,16 @@ impl SocketIo {
             poll: config.ping_interval + config.ping_timeout,
             upgrade: config.upgrade_timeout,
         };
+        let plain = Shim::new(plain, settings(Language::SocketIo), wire.clone());
+        let msgpack = Shim::new(msgpack, settings(Language::SocketIoMsgpack), wire);
+        if let Some(admin) = admin {
+            for shim in [&plain, &msgpack] {
+                shim.sessions().tell(admin.clone());
+            }
+        }
         Self {
-            plain: Shim::new(plain, settings(Language::SocketIo), wire.clone()),
-            msgpack: Shim::new(msgpack, settings(Language::SocketIoMsgpack), wire),
+            plain,
+            msgpack,
             handles: [plain_io, msgpack_io],
             client_files: ClientFiles::new(config.client_dir.clone()),
             door,

@@ -1,14 +1,13 @@
-//! News: which jobs and documents something happened to, for those who watch all of them.
+//! News: which jobs, documents and questions something happened to, for those who watch all of
+//! them.
 //!
 //! Only names and places go this way, never payloads; a listener that is too slow misses some and
 //! is told how many. What must not be missed is read by cursor from its topic.
 
-use std::sync::Arc;
-
 use tokio::sync::broadcast;
 
 use crate::hub::Hub;
-use crate::topic::{Cursor, Event, EventName, Kind, TopicName};
+use crate::topic::{Cursor, EventName, Kind, TopicName};
 
 /// Most news that wait for a listener.
 const NEWS_MAX: usize = 1024;
@@ -34,22 +33,24 @@ impl Default for Teller {
 }
 
 impl Hub {
-    /// The news of all jobs and documents from now on.
+    /// The news of all jobs, documents and questions that this node appends from now on.
     pub fn news(&self) -> broadcast::Receiver<News> {
         self.0.news.0.subscribe()
     }
 
-    /// Tells of an event, if it is of a topic that is watched with all others of its kind.
-    pub(crate) fn tell_news(&self, event: &Arc<Event>) {
-        match event.topic.kind() {
+    /// Tells of an event that this node has appended, if it is of a topic that is watched with all
+    /// others of its kind.
+    pub(crate) fn tell_news(&self, topic: &TopicName, name: &EventName, cursor: Cursor) {
+        match topic.kind() {
             Kind::Job | Kind::Documents => {}
+            Kind::Session if name.as_str() == "clarification" => {}
             Kind::Session | Kind::Scan | Kind::Library | Kind::Room | Kind::System => return,
         }
         if self.0.news.0.receiver_count() > 0 {
             let news = News {
-                topic: event.topic.clone(),
-                name: event.name.clone(),
-                cursor: event.cursor(),
+                topic: topic.clone(),
+                name: name.clone(),
+                cursor,
             };
             // Nobody listening any more is no failure.
             let _ = self.0.news.0.send(news);

@@ -52,6 +52,7 @@ impl Hub {
         match redis.append(&write).await? {
             Appended::Done(given) => {
                 self.0.metrics.appended(event.class);
+                self.tell_news(&event.topic, &event.name, given.cursor());
                 Ok(self.seen(given).await)
             }
             Appended::Again(given) => Ok(self.replayed(given)),
@@ -67,10 +68,7 @@ impl Hub {
         let subscribers = match self.topic(&given.topic) {
             None => 0,
             Some(topic) => {
-                let place = Cursor {
-                    epoch: given.epoch.clone(),
-                    seq: given.seq,
-                };
+                let place = given.cursor();
                 topic.reached(&place, Instant::now() + SEEN_WITHIN).await;
                 topic.subscribers()
             }
@@ -115,6 +113,7 @@ impl Hub {
                 Appended::Done(given) => {
                     self.0.metrics.appended(event.class);
                     self.keep_watch(&event);
+                    self.tell_news(&event.topic, &event.name, given.cursor());
                     return Ok(self.seen(given).await);
                 }
                 Appended::Again(given) => return Ok(self.replayed(given)),
@@ -208,6 +207,7 @@ impl Hub {
         match redis.append(&write).await? {
             Appended::Done(given) => {
                 self.0.metrics.appended(event.class);
+                self.tell_news(&event.topic, &event.name, given.cursor());
                 self.seen(given).await;
             }
             // Something came, of the worker or of another node: it is on its way here.
@@ -289,6 +289,7 @@ impl Hub {
         match redis.append(&write).await? {
             Appended::Done(given) => {
                 self.0.metrics.appended(event.class);
+                self.tell_news(&event.topic, &event.name, given.cursor());
                 self.seen(given).await;
                 Ok(true)
             }

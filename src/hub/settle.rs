@@ -228,7 +228,7 @@ impl Hub {
             topic.clarified.notify_waiters();
             self.expire_in_time(topic, event);
         }
-        self.tell_news(event);
+        self.tell_news(&event.topic, &event.name, event.cursor());
         if event.topic.kind() == Kind::Job {
             self.see_to_job(topic, event);
         }

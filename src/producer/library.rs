@@ -29,7 +29,7 @@ use crate::document::{
 };
 use crate::drain::Drain;
 use crate::hub::Hub;
-use crate::store::documents::{self, Change, Documents, Page};
+use crate::store::documents::{self, Change, Documents};
 use crate::topic::{Kind, Seq, TopicName};
 use crate::upstream::library::{self as upstream, Client};
 
@@ -63,6 +63,26 @@ pub struct Pages {
     pub after: Option<DocumentId>,
     /// How many at most.
     pub limit: usize,
+}
+
+/// A page of documents, without their texts.
+#[derive(Debug)]
+pub struct Listing {
+    /// The documents.
+    pub documents: Vec<Summary>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+impl Listing {
+    /// The page of a whole list; from its beginning if it does not have the place.
+    fn of(listed: Vec<Summary>, Pages { after, limit }: Pages) -> Self {
+        let place = listed.iter().position(|one| Some(one.id) == after);
+        let first = place.map_or(0, |place| place + 1);
+        let more = listed.len() > first + limit;
+        let documents = listed.into_iter().skip(first).take(limit).collect();
+        Self { documents, more }
+    }
 }
 
 /// A handle to the library. Cheap to clone.
@@ -228,17 +248,27 @@ impl Librarian {
         })
     }
 
-    /// A page of documents in the order in which they were added. Only of the embedded store.
-    pub async fn page(&self, library: LibraryId, pages: Pages) -> Result<Page, Error> {
-        let Backend::Embedded(documents) = &self.0.backend else {
-            return Err(Invalid::Elsewhere.into());
+    /// A page of documents, in the order in which they were added, or in which a service lists
+    /// them.
+    pub async fn page(&self, library: LibraryId, pages: Pages) -> Result<Listing, Error> {
+        let documents = match &self.0.backend {
+            Backend::Embedded(documents) => documents,
+            Backend::Upstream(client) => {
+                let listed = client.documents(library).await?;
+                return Ok(Listing::of(listed, pages));
+            }
         };
         let after = match pages.after {
             Some(id) => Some(documents.place(library, id).await?),
             None => None,
         };
         let bounds = (pages.limit, usize::MAX);
-        Ok(documents.page(library, after, bounds).await?)
+        let page = documents.page(library, after, bounds).await?;
+        let summaries = page.documents.into_iter().map(|one| one.summary);
+        Ok(Listing {
+            documents: summaries.collect(),
+            more: page.next.is_some(),
+        })
     }
 
     /// All documents of a library, in pages of about `bytes_max`, as long as somebody reads; what

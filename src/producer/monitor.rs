@@ -3,26 +3,34 @@
 //! Each of its three accounts is kept only while somebody watches it ([`Monitor::watch`]):
 //! `system:metrics` gets a sample now and then, `system:jobs` what happened to jobs since the last
 //! time (`job_updates`), `room:all_document_updates` a copy of every event of `documents:{user}`.
+//! With several nodes each tells what it has appended itself, as long as somebody watches anywhere.
 
 mod config;
 mod sample;
 
 pub use self::config::Config;
+pub use self::sample::host_name;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use self::sample::Sampler;
 use crate::drain::Drain;
 use crate::hub::{Hub, News, Topic};
+use crate::store;
 use crate::topic::{Class, Cursor, Draft, Event, Kind, Seq, TopicName};
 
 /// Most updates of jobs in one event.
 const UPDATES_MAX: usize = 200;
+
+/// How often nodes tell each other what is watched, and how long that holds.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+const TOLD_AGE: Duration = Duration::from_secs(5);
 
 /// What is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,7 +72,8 @@ struct Shared {
 #[derive(Default)]
 struct Kept {
     watchers: usize,
-    is_kept: bool,
+    is_watched_elsewhere: bool,
+    is_running: bool,
 }
 
 /// Somebody who watches; dropped, they watch no more.
@@ -92,14 +101,54 @@ impl Drop for Watch {
 impl Monitor {
     /// A monitor that does nothing yet.
     pub fn new(config: Config, hub: Hub, drain: Drain) -> Self {
-        Self(Arc::new(Shared {
+        let monitor = Self(Arc::new(Shared {
             config,
             hub,
             drain,
             sampler: Arc::default(),
             kept: Mutex::default(),
             left: Notify::new(),
-        }))
+        }));
+        if monitor.0.hub.store().is_shared() {
+            let told = monitor.clone();
+            monitor
+                .0
+                .drain
+                .spawn(async move { told.tell_nodes().await });
+        }
+        monitor
+    }
+
+    /// Tells other nodes what is watched here, and keeps what is watched there.
+    async fn tell_nodes(self) {
+        let mut tick = tokio::time::interval(TOLD_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.0.drain.begun() => return,
+            }
+            for account in [Account::Jobs, Account::Documents] {
+                if let Err(error) = self.tell_nodes_of(account).await {
+                    tracing::debug!(%error, ?account, "nodes do not know what is watched");
+                }
+            }
+        }
+    }
+
+    async fn tell_nodes_of(&self, account: Account) -> Result<(), store::Error> {
+        let (store, topic) = (self.0.hub.store(), account.topic());
+        if self.watchers(account) > 0 {
+            return store.light(topic.as_str(), TOLD_AGE).await;
+        }
+        let is_watched = store.is_lit(topic.as_str()).await?;
+        self.lock().entry(account).or_default().is_watched_elsewhere = is_watched;
+        if is_watched {
+            self.keep(account);
+        } else {
+            self.0.left.notify_waiters();
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Account, Kept>> {
@@ -112,11 +161,16 @@ impl Monitor {
             monitor: self.clone(),
             account,
         };
+        self.lock().entry(account).or_default().watchers += 1;
+        self.keep(account);
+        watch
+    }
+
+    /// Keeps an account from now on, unless that is done already.
+    fn keep(&self, account: Account) {
         let mut all = self.lock();
-        let kept = all.entry(account).or_default();
-        kept.watchers += 1;
-        if std::mem::replace(&mut kept.is_kept, true) {
-            return watch;
+        if std::mem::replace(&mut all.entry(account).or_default().is_running, true) {
+            return;
         }
         drop(all);
         let monitor = self.clone();
@@ -129,7 +183,6 @@ impl Monitor {
                 Account::Documents => monitor.keep_documents(news).await,
             }
         });
-        watch
     }
 
     /// How many watch an account.
@@ -150,8 +203,9 @@ impl Monitor {
         let Some(kept) = all.get_mut(&account) else {
             return false;
         };
-        kept.is_kept = kept.watchers > 0 && !self.0.drain.is_draining();
-        kept.is_kept
+        let is_watched = kept.watchers > 0 || kept.is_watched_elsewhere;
+        kept.is_running = is_watched && !self.0.drain.is_draining();
+        kept.is_running
     }
 
     /// Waits until something was left or the drain began.
@@ -177,33 +231,40 @@ impl Monitor {
     async fn keep_jobs(self, mut news: tokio::sync::broadcast::Receiver<News>) {
         let mut updates: Vec<News> = Vec::new();
         while self.is_wanted(Account::Jobs) {
+            let mut missed = 0;
             tokio::select! {
                 came = news.recv() => match came {
                     Ok(one) if one.topic.kind() == Kind::Job => updates.push(one),
-                    // What was missed shows in the job's next update.
-                    Ok(_) | Err(RecvError::Lagged(_)) => continue,
+                    Ok(_) => continue,
+                    Err(RecvError::Lagged(count)) => missed += count,
                     Err(RecvError::Closed) => return,
                 },
                 () = self.something_ends() => continue,
             }
             tokio::time::sleep(self.0.config.updates_interval).await;
-            while updates.len() < UPDATES_MAX
-                && let Ok(one) = news.try_recv()
-            {
-                if one.topic.kind() == Kind::Job {
-                    updates.push(one);
+            while updates.len() < UPDATES_MAX {
+                match news.try_recv() {
+                    Ok(one) if one.topic.kind() == Kind::Job => updates.push(one),
+                    Ok(_) => {}
+                    Err(TryRecvError::Lagged(count)) => missed += count,
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
                 }
             }
             let mut told = Vec::with_capacity(updates.len());
             for news in updates.drain(..) {
                 told.push(self.update(&news).await);
             }
-            self.append(Account::Jobs, "job_updates", &json!({ "updates": told }))
-                .await;
+            let mut data = json!({ "updates": told });
+            if missed > 0 {
+                // Whoever watches asks for the jobs anew (`get_active_jobs`).
+                tracing::warn!(missed, "too much news of jobs at once");
+                data["missed"] = json!(missed);
+            }
+            self.append(Account::Jobs, "job_updates", &data).await;
         }
     }
 
-    /// What happened to a job, with how it stands now.
+    /// What happened to a job, at which place of its topic, and how the job stands now.
     async fn update(&self, news: &News) -> Value {
         let job = self.0.hub.job(&news.topic).await.ok().flatten();
         let (status, progress) = job.map_or((Value::Null, Value::Null), |(job, _)| {
@@ -215,6 +276,8 @@ impl Monitor {
             "event": news.name,
             "status": status,
             "progress": progress,
+            "_seq": news.cursor.seq,
+            "_epoch": news.cursor.epoch,
         })
     }
 
@@ -232,7 +295,7 @@ impl Monitor {
                 },
                 () = self.something_ends() => continue,
             };
-            let Some(event) = self.event(&one) else {
+            let Some(event) = self.event(&one).await else {
                 continue;
             };
             let Some(text) = event.payload.json() else {
@@ -249,8 +312,8 @@ impl Monitor {
         }
     }
 
-    fn event(&self, news: &News) -> Option<Arc<Event>> {
-        let topic: Arc<Topic> = self.0.hub.topic(&news.topic)?;
+    async fn event(&self, news: &News) -> Option<Arc<Event>> {
+        let topic: Arc<Topic> = self.0.hub.open(&news.topic).await.ok().flatten()?;
         let before = Cursor {
             epoch: news.cursor.epoch.clone(),
             seq: Seq(news.cursor.seq.0 - 1),

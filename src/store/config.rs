@@ -45,6 +45,9 @@ pub struct Config {
     /// Most resumes (records of sessions that can be recovered after a restart); the oldest make
     /// room.
     pub resumes_max: usize,
+    /// Most places of readers (how far somebody has read of what is published to them); the oldest
+    /// make room.
+    pub reads_max: usize,
     /// The durable store.
     pub sqlite: Sqlite,
     /// The store of many nodes.

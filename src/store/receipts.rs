@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::topic::{Epoch, Event, Seq, TopicName};
+use crate::topic::{Cursor, Epoch, Event, Seq, TopicName};
 
 /// A digest of everything a publish says, to tell a retry from another publish with the same key.
 pub type Fingerprint = [u8; 32];
@@ -38,6 +38,14 @@ impl Given {
             epoch: event.epoch.clone(),
             id: event.id,
             timestamp_ms: event.timestamp_ms,
+        }
+    }
+
+    /// The place just behind the event.
+    pub fn cursor(&self) -> Cursor {
+        Cursor {
+            epoch: self.epoch.clone(),
+            seq: self.seq,
         }
     }
 }

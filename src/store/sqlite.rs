@@ -9,6 +9,7 @@
 mod changes;
 mod file;
 mod log;
+mod reads;
 mod recovery;
 mod resumes;
 mod rows;
@@ -35,8 +36,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use self::shelf::Shelf;
 use self::writer::Writer;
 use crate::store::condition::Condition;
+use crate::store::reads::Read;
 use crate::store::{Config, Error, Fingerprint, Given, Metrics, OpenError};
-use crate::topic::{Epoch, Event, TopicName};
+use crate::topic::{Cursor, Epoch, Event, TopicName};
 
 /// Connections that read.
 const READERS: usize = 4;
@@ -76,10 +78,13 @@ pub(crate) enum Job {
     ForgetResume(Box<str>),
     /// Forgets some of the resumes of earlier processes.
     ForgetEarlierResumes(Done),
-    /// Forgets old receipts and gives space back.
+    /// Keeps how far somebody has read.
+    KeepRead(Box<KeptRead>),
+    /// Forgets old receipts and reads, and gives space back.
     Tidy {
         receipts_max: usize,
         receipt_age_max: Duration,
+        reads_max: usize,
     },
 }
 
@@ -111,12 +116,19 @@ pub(crate) struct KeptResume {
     pub(crate) done: Done,
 }
 
+/// How far somebody has read.
+pub(crate) struct KeptRead {
+    pub(crate) read: Read,
+    pub(crate) done: Done,
+}
+
 impl Job {
     fn finish(self, result: Result<i64, Error>) {
         match self {
             Self::Append(append) => (append.done)(result),
             Self::Forget(forget) => (forget.done)(result),
             Self::KeepResume(kept) => (kept.done)(result),
+            Self::KeepRead(kept) => (kept.done)(result),
             Self::ForgetEarlierResumes(done) => done(result),
             Self::ForgetResume(_) | Self::Tidy { .. } => {
                 if let Err(error) = result {
@@ -243,6 +255,18 @@ impl Sqlite {
         match found {
             Err(error) if file::is_damage(&error) => {
                 self.damaged("a resume", &error.to_string());
+                Ok(None)
+            }
+            other => other.map_err(|error| Error::Unavailable(error.to_string().into())),
+        }
+    }
+
+    /// How far somebody has read of a topic; a row that is damaged counts as none.
+    pub(crate) fn read_place(&self, topic: &TopicName) -> Result<Option<Cursor>, Error> {
+        let found = reads::find(&self.reader(topic.as_str()), topic);
+        match found {
+            Err(error) if file::is_damage(&error) => {
+                self.damaged("a place of a reader", &error.to_string());
                 Ok(None)
             }
             other => other.map_err(|error| Error::Unavailable(error.to_string().into())),

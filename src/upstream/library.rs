@@ -8,14 +8,15 @@
 mod answers;
 mod breaker;
 mod config;
+mod error;
 mod metrics;
 
 pub use self::breaker::State as BreakerState;
 pub use self::config::Config;
+pub use self::error::Error;
 pub use self::metrics::Metrics;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
@@ -32,64 +33,6 @@ use crate::origin::{self, TRACEPARENT};
 
 /// Longest explanation of the service that is passed on, in characters.
 const DETAIL_CHARS_MAX: usize = 500;
-
-/// Why the service gave no answer, or none that helps.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Error {
-    /// The service has no such library or document.
-    #[error("{0}")]
-    NotFound(String),
-    /// The service refused.
-    #[error("the library service refused with {status}: {detail}")]
-    Refused {
-        /// The status of its answer.
-        status: u16,
-        /// What it said.
-        detail: String,
-    },
-    /// The service failed.
-    #[error("the library service failed with {status}")]
-    Failed {
-        /// The status of its answer.
-        status: u16,
-    },
-    /// No answer came in time.
-    #[error("the library service did not answer in {0:?} (`upstream.library.timeout`)")]
-    TimedOut(Duration),
-    /// No connection could be made; nothing was sent.
-    #[error("the library service cannot be reached: check `upstream.library.url`")]
-    Unreachable,
-    /// The connection broke.
-    #[error("the connection to the library service broke")]
-    Broken,
-    /// The answer was not understood.
-    #[error("the library service answered something else than a library's JSON: {0}")]
-    Answer(String),
-    /// The service failed too often: it is left alone for a while.
-    #[error(
-        "the library service is resting after {failures} failures (its circuit breaker is open): \
-         try again in {} s", .left.as_secs().max(1)
-    )]
-    Resting {
-        /// How many failures came one after the other.
-        failures: u32,
-        /// How long it is left alone.
-        left: Duration,
-    },
-    /// Too many calls are being made.
-    #[error("too many requests wait for the library service: try again in a moment")]
-    Busy,
-}
-
-impl Error {
-    /// Whether it tells that the service is not well.
-    const fn is_failure(&self) -> bool {
-        matches!(
-            self,
-            Self::Failed { .. } | Self::TimedOut(_) | Self::Unreachable | Self::Broken
-        )
-    }
-}
 
 /// Why the client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -213,6 +156,15 @@ impl Client {
         let call = self.document_call(Method::GET, library, id, "");
         let found = self.repeated(&call).await;
         answers::document(&found.map_err(|error| named(error, "Document not found"))?)
+    }
+
+    /// What a library holds, without the texts, as the service lists it.
+    pub async fn documents(&self, library: LibraryId) -> Result<Vec<Summary>, Error> {
+        let path = ["libraries", &library.to_string(), "documents"];
+        let call = self.call(Method::GET, &path, None, "");
+        let missing = format!("Library {library} not found");
+        let found = self.repeated(&call).await;
+        answers::summaries(&found.map_err(|error| named(error, &missing))?)
     }
 
     /// Deletes a document.

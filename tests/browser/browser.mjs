@@ -56,9 +56,9 @@ export async function sequencesOn(tab) {
 }
 
 /** Keeps a picture if SCREENSHOTS_DIR says where. */
-export async function picture(tab, name) {
+export async function picture(tab, name, options = { fullPage: true }) {
   const folder = process.env.SCREENSHOTS_DIR;
   if (!folder) return;
   await mkdir(folder, { recursive: true });
-  await tab.screenshot({ path: path.join(folder, `${name}.png`), fullPage: true });
+  await tab.screenshot({ path: path.join(folder, `${name}.png`), ...options });
 }

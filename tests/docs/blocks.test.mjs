@@ -2,7 +2,7 @@
 // then what can be checked of it is.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -43,7 +43,7 @@ const pages = [
 
 /** Pages whose blocks of these languages a test runs, all of them; it names the page or the folder that it takes them from. */
 const RUN = [
-  { test: "tests/docs/docs.test.mjs", pages: /^docs\/(migration|operations|protocols|inbox)\.md$/, languages: ["js", "python", "sh"] },
+  { test: "tests/docs/docs.test.mjs", pages: /^docs\/(dashboard|migration|operations|protocols|inbox)\.md$/, languages: ["js", "python", "sh"] },
   { test: "tests/docs/docs.test.mjs", pages: /^README\.md$/, languages: ["js"] },
   { test: "tests/integration/sockets/pages.rs", pages: /^docs\/protocols\/(job-progress|directory-scan|progress-channel)\.md$/, languages: ["transcript"] },
   { test: "tests/integration/sockets/conversations.rs", pages: /^docs\/protocols\/(library|assist)\.md$/, languages: ["conversation"] },
@@ -66,6 +66,8 @@ const CHECKED = [
   // The page of the React block is shown by the tests of the package.
   { is: (block) => block.language === "tsx", check: ({ code }) => assert.ok(read("clients/typescript/README.md").includes(code)) },
   { is: (block) => block.language === "toml", check: isConfiguration },
+  // What a terminal shows: the commands in it exist.
+  { is: (block) => block.language === "console", check: ({ code }) => areCommands({ code: code.split("\n").filter((line) => line.startsWith("$ ")).map((line) => line.slice(2)).join("\n") }) },
   { is: (block) => block.language === "json", check: ({ code }) => JSON.parse(code) },
   { is: (block) => block.language === "yaml", check: isYaml },
   // The same directives as in the file under deploy/.
@@ -109,14 +111,16 @@ async function help(...words) {
 async function areCommands({ code }) {
   const lines = code.replaceAll("\\\n", " ").split("\n").map((line) => line.split(" #")[0].trim());
   for (const line of lines.filter((one) => one && !one.startsWith("#"))) {
-    const [command, ...words] = line.split(/\s+/);
+    const [command, ...words] = line.replace(/^([A-Z_]+=\S+ +)+/, "").split(/\s+/);
     const name = path.basename(command);
     if (name === "tidings") {
       const [sub] = words.filter((word) => !word.startsWith("-"));
       const text = await help(...(sub ? [sub] : []));
       for (const flag of words.filter((word) => word.startsWith("--"))) assert.ok(text.includes(flag), `${flag} of ${line}`);
+    } else if (name === "node") {
+      assert.ok(existsSync(path.join(ROOT, words[0])), words[0]);
     } else if (name === "export") {
-      assert.match(words.join(" "), /^[A-Z_]+=\S+$/);
+      assert.match(words.join(" "), /^([A-Z_]+=\S+ ?)+$/);
     } else if (name === "run.sh") {
       assert.ok(read("tests/run.sh"));
     } else {

@@ -31,6 +31,7 @@ use tidings::face::socketio::Sockets;
 use tidings::hub::{self, Hub};
 use tidings::limit::{self, Limits};
 use tidings::producer::library::Librarian;
+use tidings::producer::webhook::Webhooks;
 use tidings::store::Store;
 use tidings::store::documents::Documents;
 use tidings::upstream::library::{self as upstream, Client};
@@ -118,7 +119,7 @@ impl Face {
         let metrics = http::Metrics::register(&mut registry);
         let libraries = libraries(&parts, &hub, &drain, &metrics);
         let state = http::State::new(
-            parts.http.clone(),
+            (parts.http.clone(), Webhooks::none()),
             door(&hub),
             (
                 drain.clone(),

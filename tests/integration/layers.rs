@@ -25,13 +25,14 @@ const FLOORS: [(&str, u8); 17] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("rusqlite", &["store"]),
     ("fred", &["store"]),
     ("socketioxide", &["face/socketio", "app/bench/plain"]),
     ("engineioxide", &["face/socketio"]),
     ("hyper_util", &["wire", "cluster"]),
     ("jsonwebtoken", &["auth"]),
+    ("bcrypt", &["auth"]),
     ("reqwest", &["upstream"]),
     ("opentelemetry", &["upstream"]),
     ("opentelemetry_sdk", &["upstream"]),

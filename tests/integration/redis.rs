@@ -1,5 +1,6 @@
 //! Many nodes over one Redis: the real binary, a real redis-server, and what clients see.
 
+mod assist;
 mod bridges;
 mod client;
 mod early;

@@ -8,6 +8,8 @@ mod jobs;
 mod library;
 mod pages;
 mod scan;
+mod scan_size;
+mod webhook;
 
 use std::time::Duration;
 

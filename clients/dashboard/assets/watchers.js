@@ -53,7 +53,7 @@ export class TopicWatchers extends HTMLElement {
     const head = Number(cursor.slice(cursor.lastIndexOf(':') + 1));
     const worst = [...subscribers].sort((a, b) => b.lag - a.lag || (a.connection < b.connection ? -1 : 1));
     const behind = worst.filter((one) => one.lag > 0).length;
-    setText(this.note, `${plural(subscribers.length, 'watcher')} on this node${subscribers.length > 0 ? (behind > 0 ? `, ${count(behind)} behind` : ', all level') : ''}`);
+    setText(this.note, `${plural(subscribers.length, 'watcher')}${subscribers.length > 0 ? (behind > 0 ? `, ${count(behind)} behind` : ', all level') : ''}`);
     this.flow.show({ published: head, ...tally });
     this.head.hidden = subscribers.length === 0;
     const shown = worst.slice(0, SHOWN_MAX);

@@ -275,6 +275,8 @@ export interface NewJob {
   metadata?: Record<string, unknown> | undefined;
   /** How long its worker may be silent, 100ms to 30d. Any event or heartbeat renews it, from the creation on; when it runs out the job becomes `failed` with `worker_lost`. */
   lease?: string | undefined;
+  /** Where the worker is told that the job is to be given up. Its host must be in `producer.webhook.hosts`. */
+  webhook?: string | undefined;
 }
 
 export interface JobUpdate {
@@ -285,6 +287,8 @@ export interface JobUpdate {
   attempt?: number | undefined;
   /** A new lease. */
   lease?: string | undefined;
+  /** Where this worker is told that the job is to be given up. Its host must be in `producer.webhook.hosts`. */
+  webhook?: string | undefined;
 }
 
 export interface CancelRequest {

@@ -174,6 +174,10 @@ impl Report {
         let faults: Vec<_> = faults
             .map(|(fault, count)| format!("{count} {fault}"))
             .collect();
+        let faults = match faults.as_slice() {
+            [] => "none".to_owned(),
+            faults => faults.join(", "),
+        };
         let memory = self.memory.as_ref().map(|memory| {
             format!(
                 "{} KiB before, {} KiB with all clients: {:.1} KiB each",
@@ -183,14 +187,7 @@ impl Report {
         let mut rows = vec![
             ("seed", self.seed.to_string()),
             ("time", format!("{:.1} s", self.seconds)),
-            (
-                "faults made",
-                if faults.is_empty() {
-                    "none".to_owned()
-                } else {
-                    faults.join(", ")
-                },
-            ),
+            ("faults made", faults),
             (
                 "published",
                 format!("{} (and {} sent again)", self.published, self.repeats),

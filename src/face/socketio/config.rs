@@ -51,6 +51,8 @@ pub struct Config {
     pub read_buffer_bytes: ByteSize,
     /// What a client that comes back may go on with.
     pub recovery: Recovery,
+    /// Who may use the admin UI of Socket.IO.
+    pub admin_ui: crate::face::socketio::admin::Config,
     /// Whether a session is given up when its client's address changes.
     pub bind_address: bool,
     /// The `dist` folder of the npm package socket.io-client, to serve `socket.io.js` from.

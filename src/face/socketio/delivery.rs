@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
+use crate::face::socketio::admin::Admin;
 use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Direct, Exit, Link, Stage, State, WeakLink};
 use crate::face::socketio::messages;
@@ -64,6 +65,8 @@ impl Sink for PollBody {
 pub(crate) struct Subscription {
     link: WeakLink,
     topic: TopicName,
+    /// Who is told of what is sent, if there is an admin UI.
+    admin: Option<Admin>,
     /// The only event names that are wanted, if not all are.
     events: Option<Box<[EventName]>>,
     /// Nothing until the backlog is queued: a wake before that is ignored.
@@ -92,6 +95,8 @@ enum Due {
         left_out: u64,
         /// How many of them are not live.
         replayed: u64,
+        /// The events themselves, if somebody is to be told of them.
+        told: Vec<Arc<Entry>>,
         /// The first live one.
         oldest: Option<Arc<Entry>>,
     },
@@ -105,6 +110,7 @@ impl Subscription {
     ) -> Arc<Self> {
         Arc::new(Self {
             link: Arc::downgrade(link),
+            admin: link.sessions.admin().cloned(),
             topic,
             events,
             place: Mutex::new(None),
@@ -179,6 +185,7 @@ impl Subscription {
                     upto,
                     left_out,
                     replayed,
+                    told,
                     oldest,
                 } => {
                     if !frames.is_empty() && !state.took(sink.offer(&frames)) {
@@ -191,6 +198,7 @@ impl Subscription {
                     place.seat.count_replayed(replayed);
                     let live = (frames.len() as u64).saturating_sub(replayed);
                     place.seat.count_delivered(live);
+                    self.tell(state, &frames, &told);
                     place.cursor.seq = upto;
                     state.mark(place.number, upto);
                 }
@@ -207,6 +215,8 @@ impl Subscription {
         }
         let (mut frames, mut bytes) = (Vec::with_capacity(page.len()), 0);
         let (mut upto, mut left_out, mut replayed) = (cursor.seq, 0, 0);
+        let mut told = Vec::new();
+        let tells = self.admin.as_ref().is_some_and(Admin::is_watched);
         for entry in &page {
             let event = &entry.event;
             if self.wants(&event.name) {
@@ -216,6 +226,9 @@ impl Subscription {
                 }
                 bytes += frame.len();
                 frames.push(frame);
+                if tells {
+                    told.push(Arc::clone(entry));
+                }
                 replayed += u64::from(event.seq <= place.lane.live_after());
             }
             left_out += event.seq.0 - upto.0 - 1;
@@ -231,7 +244,21 @@ impl Subscription {
             upto,
             left_out,
             replayed,
+            told,
             oldest: page.into_iter().find(is_live),
+        }
+    }
+
+    /// Tells the admin UI what was sent, if there is one.
+    fn tell(&self, state: &State, frames: &[Bytes], told: &[Arc<Entry>]) {
+        let Some(admin) = &self.admin else { return };
+        let bytes = frames.iter().map(Bytes::len).sum();
+        admin.stats().packets_out(frames.len(), bytes);
+        if let Some(link) = self.link.upgrade().filter(|_| !told.is_empty()) {
+            let id = link.public_id(state);
+            for entry in told {
+                admin.sent(id.as_str(), &entry.event);
+            }
         }
     }
 

@@ -36,6 +36,13 @@ pub(crate) enum Denied {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Limit(#[from] Reached),
+    /// In the words that the admin UI knows.
+    #[error("invalid credentials")]
+    Credentials,
+    #[error(
+        "there are {0} admin UIs connected, as many as `face.socketio.admin_ui.connections_max` allows"
+    )]
+    Onlookers(usize),
     /// The namespace is not for everybody.
     #[error("`{0}` is for producers: the credential has nothing that it may publish to")]
     NoProducer(&'static str),

@@ -9,6 +9,7 @@ use socketioxide::socket::DisconnectReason;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::connection::{Admission, Attendance, CloseReason, ConnectionId, Metrics};
+use crate::face::socketio::admin::{ADMIN, Admin};
 use crate::face::socketio::argument;
 use crate::face::socketio::commanding;
 use crate::face::socketio::entering::{self, Denied, Entered};
@@ -43,6 +44,20 @@ pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) 
         async move { join_producers(&socket, auth.ok(), &desk).await }
     };
     io.ns(PRODUCERS, nothing_more.with(join));
+}
+
+/// Opens `/admin`.
+pub(crate) fn open_admin(io: &socketioxide::SocketIo, admin: &Admin) {
+    let (entry, begun) = (admin.clone(), admin.clone());
+    let enter = move |socket: SocketRef, TryData(auth): TryData<rmpv::Value>| {
+        let admin = entry.clone();
+        async move { admin.enter(&socket, auth.ok()).await }
+    };
+    let begin = move |socket: SocketRef| {
+        begun.begin(&socket);
+        ready(())
+    };
+    io.ns(ADMIN, begin.with(enter));
 }
 
 /// After the CONNECT answer there is nothing left to do: everything was set up before it.
@@ -133,6 +148,9 @@ async fn join_main(
         // It fails only if the connection has gone meanwhile.
         let _ = link.admit(joining);
     }
+    if let Some(admin) = link.sessions.admin() {
+        admin.connected(socket);
+    }
     Ok(())
 }
 
@@ -175,6 +193,10 @@ impl Presence {
         // The roster looks at what it watches before it is taken away.
         self.attendance.end(closed);
         if let Some(link) = link {
+            if let Some(admin) = link.sessions.admin() {
+                let id = link.public_id(&link.lock());
+                admin.disconnected("/", id.as_str(), told_as(reason));
+            }
             link.leave(self.generation, parting(reason));
         }
         let reason = closed;
@@ -249,10 +271,14 @@ fn listen(
               TryData(data): TryData<rmpv::Value>,
               ack: Reply| {
             if let Ok(link) = link_of(&socket) {
+                let data = data.ok().and_then(argument::read);
+                if let Some(admin) = link.sessions.admin() {
+                    admin.received(socket.ns(), &link, (&name, data.as_ref()));
+                }
                 link.request(
                     Request {
                         what: what(&name),
-                        data: data.ok().and_then(argument::read),
+                        data,
                         ack,
                         socket,
                         admission: Arc::clone(&admission),
@@ -263,6 +289,21 @@ fn listen(
             ready(())
         },
     );
+}
+
+/// The reason in the words of Socket.IO.
+const fn told_as(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::TransportClose => "transport close",
+        DisconnectReason::TransportError | DisconnectReason::MultipleHttpPollingError => {
+            "transport error"
+        }
+        DisconnectReason::PacketParsingError => "parse error",
+        DisconnectReason::HeartbeatTimeout => "ping timeout",
+        DisconnectReason::ClientNSDisconnect => "client namespace disconnect",
+        DisconnectReason::ServerNSDisconnect => "server namespace disconnect",
+        DisconnectReason::ClosingServer => "server shutting down",
+    }
 }
 
 const fn close_reason(reason: DisconnectReason) -> CloseReason {

@@ -11,6 +11,7 @@ use socketioxide::{SendError, SocketError};
 use tokio::time::Instant;
 
 use crate::connection::CloseReason;
+use crate::face::socketio::admin::Admin;
 use crate::face::socketio::namespaces::link_of;
 use crate::face::socketio::sockets::Sockets;
 use crate::face::socketio::subscribing;
@@ -55,6 +56,19 @@ fn take_away(socket: &SocketRef, rooms: &[String]) {
             subscribing::take_away(&link, &topic);
         }
         socket.leave(topic.to_string());
+    }
+}
+
+/// Tells the admin UI of each socket and room, if there is one.
+fn tell(sockets: &[SocketRef], rooms: &[String], told: fn(&Admin, &str, &str)) {
+    for link in sockets.iter().filter_map(|socket| link_of(socket).ok()) {
+        let Some(admin) = link.sessions.admin() else {
+            return;
+        };
+        let id = link.public_id(&link.lock());
+        for room in rooms {
+            told(admin, room, id.as_str());
+        }
     }
 }
 
@@ -125,11 +139,14 @@ impl Sockets {
                     emit(within(aim).sockets(), event, arguments).await;
                 }
                 Action::Join { rooms, aim } => {
+                    tell(&within(aim).sockets(), rooms, Admin::joined);
                     let _ = within(aim).join(joined(rooms)).await;
                 }
                 Action::Leave { rooms, aim } => {
-                    for socket in within(aim).sockets() {
-                        take_away(&socket, rooms);
+                    let sockets = within(aim).sockets();
+                    tell(&sockets, rooms, Admin::left);
+                    for socket in &sockets {
+                        take_away(socket, rooms);
                     }
                     let _ = within(aim).leave(joined(rooms)).await;
                 }

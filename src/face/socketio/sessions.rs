@@ -4,13 +4,14 @@
 //! session), so a link goes when its session goes, and takes its entry here with it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::cluster::Nodes;
+use crate::face::socketio::admin::Admin;
 use crate::face::socketio::encode::Dialect;
 use crate::face::socketio::link::{Link, WeakLink};
 
@@ -26,6 +27,8 @@ pub(crate) struct Sessions {
     nodes: Nodes,
     /// Told when a session is gone.
     gone: Notify,
+    /// The admin UI's side, if there is one.
+    admin: OnceLock<Admin>,
     links: RwLock<HashMap<Box<str>, WeakLink>>,
     /// Sessions that their client closed while none of its polls was waiting. A poll that was sent
     /// at the same time and comes later is answered once as if it had waited.
@@ -40,9 +43,21 @@ impl Sessions {
             speaks_socketio,
             nodes,
             gone: Notify::new(),
+            admin: OnceLock::new(),
             links,
             farewells,
         }
+    }
+
+    /// Lets the admin UI's side know what happens here.
+    pub(crate) fn tell(&self, admin: Admin) {
+        // It is given once.
+        let _ = self.admin.set(admin);
+    }
+
+    /// The admin UI's side, if there is one.
+    pub(crate) fn admin(&self) -> Option<&Admin> {
+        self.admin.get()
     }
 
     pub(crate) const fn ping_interval(&self) -> Duration {
@@ -73,6 +88,10 @@ impl Sessions {
             .write()
             .expect("no holder of the sessions panics");
         links.insert(sid.into(), Arc::downgrade(link));
+        drop(links);
+        if let Some(admin) = self.admin() {
+            admin.stats().opened();
+        }
     }
 
     pub(crate) fn remove(&self, sid: &str) {
@@ -85,6 +104,9 @@ impl Sessions {
             links.shrink_to_fit();
         }
         drop(links);
+        if let Some(admin) = self.admin() {
+            admin.stats().closed();
+        }
         self.gone.notify_waiters();
     }
 

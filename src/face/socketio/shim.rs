@@ -301,6 +301,9 @@ impl<E: Engine> Shim<E> {
             }
             link.deliver(&mut state);
         }
+        if let Some(admin) = link.sessions.admin() {
+            admin.upgraded(link);
+        }
         self.0.engine.take(stream, request);
     }
 

@@ -223,8 +223,13 @@ impl Sockets {
 
     /// The main namespaces of this node.
     pub(super) fn mains(&self) -> impl Iterator<Item = BroadcastOperators> {
+        self.namespaces("/")
+    }
+
+    /// A namespace of this node, of each engine.
+    pub(super) fn namespaces(&self, path: &str) -> impl Iterator<Item = BroadcastOperators> {
         let handles = self.0.handles.get().into_iter().flatten();
-        handles.filter_map(|io| io.of("/"))
+        handles.filter_map(move |io| io.of(path))
     }
 
     /// An operation, if the wish makes sense.

@@ -329,6 +329,10 @@ pub(crate) fn take_away(link: &Arc<Link>, topic: &TopicName) {
         found.map(|at| state.subscriptions.swap_remove(at))
     };
     if let Some(left) = left {
+        if let Some(admin) = link.sessions.admin() {
+            let id = link.public_id(&link.lock());
+            admin.left(topic.as_str(), id.as_str());
+        }
         left.end();
     }
 }
@@ -397,6 +401,10 @@ impl Link {
         let answer = json!({"ok": true, "topic": topic, "cursor": cursor, "recovered": recovered});
         attached.seat.count_replayed(replayed);
         subscription.begin(attached, number);
+        if let Some(admin) = self.sessions.admin() {
+            let id = self.public_id(&state);
+            admin.joined(subscription.topic().as_str(), id.as_str());
+        }
         state.subscriptions.push(subscription);
         self.deliver(&mut state);
         Ok(answer)

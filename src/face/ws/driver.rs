@@ -344,6 +344,9 @@ impl Conversation {
 
     /// Follows a topic. What the dialect says if it cannot.
     async fn follow(&mut self, topic: TopicName, from: hub::From) -> Option<Outputs> {
+        // With other nodes a topic is known here only after it was asked for.
+        let wanted = [(topic.clone(), None)];
+        let _prepared = self.desk.hub.prepare(&wanted).await;
         let refused = self.follows.follow(topic.clone(), from).await.err()?;
         if let Some(limit) = refused.limit() {
             self.limits().count(limit);

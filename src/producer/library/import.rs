@@ -14,9 +14,6 @@ use crate::topic::{Class, Draft, Kind, TopicName};
 /// How many lines become documents at a time.
 const PAGE: usize = 64;
 
-/// How many of the newest events of a job are looked through for the wish to end it.
-const NEWEST: usize = 16;
-
 /// Lines on their way into a background import. Dropped before [`Background::begin`], they are
 /// forgotten at the next start.
 pub struct Background {
@@ -86,7 +83,7 @@ impl Librarian {
             if self.0.drain.is_draining() {
                 return;
             }
-            if self.is_cancelling(&import.job) {
+            if self.is_cancelling(&import.job).await {
                 self.finish(&documents, "cancelled", &import, "Import cancelled")
                     .await;
                 return;
@@ -177,17 +174,11 @@ impl Librarian {
     }
 
     /// Whether somebody asked for the end of a job, or ended it.
-    fn is_cancelling(&self, job: &str) -> bool {
+    async fn is_cancelling(&self, job: &str) -> bool {
         let topic = TopicName::new(Kind::Job, job).expect("an import's id is an id");
-        let newest = self
-            .0
-            .hub
-            .topic(&topic)
-            .and_then(|topic| topic.history_reverse(None, NEWEST).ok());
-        newest.is_some_and(|newest| {
-            let mut names = newest.events.iter().map(|event| event.name.as_str());
-            names.any(|name| matches!(name, "cancel_requested" | "cancelled" | "failed"))
-        })
+        // While the store is away nobody could ask.
+        let known = self.0.hub.job(&topic).await.ok().flatten();
+        known.is_some_and(|(job, _)| job.cancelling().is_some() || job.status().is_final())
     }
 }
 

@@ -10,6 +10,11 @@ use crate::topic::iso8601;
 const MB: f64 = 1024.0 * 1024.0;
 const GB: f64 = MB * 1024.0;
 
+/// The name of the machine.
+pub fn host_name() -> String {
+    System::host_name().unwrap_or_else(|| "localhost".to_owned())
+}
+
 /// Looks at the machine; remembers the look before, since the load of processors lies between two.
 #[derive(Default)]
 pub(super) struct Sampler(Mutex<Option<System>>);

@@ -27,6 +27,8 @@ pub(super) struct Scripts {
     pub(super) lease: Script,
     pub(super) renew: Script,
     pub(super) forget: Script,
+    pub(super) keep_read: Script,
+    pub(super) claim_read: Script,
     pub(super) alive: Script,
     pub(super) tally: Script,
     pub(super) ask: Script,
@@ -55,6 +57,8 @@ impl Scripts {
             take: Script::new("take", include_str!("take.lua")),
             settle: Script::new("settle", include_str!("settle.lua")),
             beat: Script::new("beat", include_str!("beat.lua")),
+            keep_read: Script::new("keep_read", include_str!("keep_read.lua")),
+            claim_read: Script::new("claim_read", include_str!("claim_read.lua")),
         }
     }
 }

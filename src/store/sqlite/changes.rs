@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::{Transaction, params};
 
 use super::log::Trim;
+use super::reads;
 use super::resumes::Resumes;
 use super::rows::{Stored, receipt_hash, receipt_sum};
 use super::{Append, Forget, Job, ReceiptRow};
@@ -45,6 +46,10 @@ impl Changes<'_> {
                     .keep(self.transaction, &kept.id, &kept.record)?;
                 Ok(Ok(0))
             }
+            Job::KeepRead(kept) => {
+                reads::keep(self.transaction, &kept.read)?;
+                Ok(Ok(0))
+            }
             Job::ForgetResume(id) => {
                 self.resumes.forget(self.transaction, id)?;
                 Ok(Ok(0))
@@ -55,9 +60,13 @@ impl Changes<'_> {
             Job::Tidy {
                 receipts_max,
                 receipt_age_max,
-            } => self
-                .forget_receipts(*receipts_max, *receipt_age_max)
-                .map(|()| Ok(0)),
+                reads_max,
+            } => {
+                let now_ms = jiff::Timestamp::now().as_millisecond();
+                reads::tidy(self.transaction, (now_ms, *reads_max))?;
+                self.forget_receipts(*receipts_max, *receipt_age_max)?;
+                Ok(Ok(0))
+            }
         }
     }
 

@@ -26,7 +26,11 @@ const PAGE_BYTES: u64 = 4096;
 const WAL_PAGES: u32 = 4000;
 
 /// What leads from each format to the next. The format of a file is the number of those done.
-const MIGRATIONS: [&str; 2] = [include_str!("format_1.sql"), include_str!("format_2.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("format_1.sql"),
+    include_str!("format_2.sql"),
+    include_str!("format_3.sql"),
+];
 
 /// The file, open.
 pub(super) struct Opened {

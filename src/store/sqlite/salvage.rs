@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 
 use super::rows::{self, EventRow, Stored};
-use super::{file, resumes, wal};
+use super::{file, reads, resumes, wal};
 use crate::store::config::Sqlite;
 use crate::store::new_epoch;
 use crate::store::record::{Place, decode, encode};
@@ -93,6 +93,9 @@ fn take_over(path: &Path, fresh: &Connection, whole: &mut Whole) -> rusqlite::Re
     );
     if let Err(error) = resumes::take_over(&old, fresh) {
         tracing::warn!(%error, "no resumes were taken over");
+    }
+    if let Err(error) = reads::take_over(&old, fresh) {
+        tracing::warn!(%error, "no places of readers were taken over");
     }
     receipts(&old, fresh)
 }

@@ -92,6 +92,15 @@ pub(super) fn summary(value: &Value, given: &str, texts: usize) -> Result<Summar
     })
 }
 
+/// A list of documents, with their texts or without.
+pub(super) fn summaries(value: &Value) -> Result<Vec<Summary>, Error> {
+    let list = value.as_array().or_else(|| value["documents"].as_array());
+    list.ok_or_else(|| lacks("documents"))?
+        .iter()
+        .map(|document| summary(document, UNTITLED, 1))
+        .collect()
+}
+
 /// A document with its text.
 pub(super) fn document(value: &Value) -> Result<Document, Error> {
     let value = match &value["document"] {

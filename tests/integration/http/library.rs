@@ -365,6 +365,45 @@ async fn the_events_of_all_libraries_come_on_one_stream() {
 }
 
 #[tokio::test]
+async fn a_client_of_the_stream_that_comes_back_gets_what_it_missed() {
+    const STREAM: &str = "/v1/events/stream";
+    let face = Face::new();
+    let (first, second) = (library(&face).await, library(&face).await);
+    let opened = face.send(request(Method::GET, STREAM, &[], "")).await;
+    let (mut body, mut text) = (opened.into_body(), String::new());
+    read_until(&mut body, &mut text, "retry:").await;
+    add(&face, &first, json!({ "title": "had", "text": "x" })).await;
+    read_until(&mut body, &mut text, "\"had\"").await;
+    let id = text
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("id: "));
+    let id = id.unwrap().to_owned();
+    drop(body);
+
+    add(&face, &first, json!({ "title": "missed 1", "text": "x" })).await;
+    add(&face, &second, json!({ "title": "missed 2", "text": "x" })).await;
+    let new = library(&face).await;
+    add(&face, &new, json!({ "title": "missed 3", "text": "x" })).await;
+    delete(&face, &format!("/v1/libraries/{second}")).await;
+    let headers = [("last-event-id", id.as_str())];
+    let again = face.send(request(Method::GET, STREAM, &headers, "")).await;
+    let (mut body, mut text) = (again.into_body(), String::new());
+    for missed in ["missed 1", "missed 2", "missed 3", "library.deleted"] {
+        read_until(&mut body, &mut text, missed).await;
+    }
+    add(&face, &first, json!({ "title": "live", "text": "x" })).await;
+    read_until(&mut body, &mut text, "\"live\"").await;
+    assert!(!text.contains("\"had\""), "{text}");
+    for once in ["missed 1", "missed 2", "missed 3", "library.deleted"] {
+        assert_eq!(text.matches(once).count(), 1, "{once}: {text}");
+    }
+    let refused = face.get(&format!("{STREAM}?since=yesterday")).await;
+    assert_eq!(refused.status.as_u16(), 422);
+    face.drain.begin();
+}
+
+#[tokio::test]
 async fn the_stats_are_empty_when_nobody_watches() {
     let face = Face::new();
     let stats = face.get("/v1/websockets/stats").await.json();

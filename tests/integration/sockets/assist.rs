@@ -294,6 +294,8 @@ async fn an_administrator_watches_the_machine_jobs_and_documents() {
         (&update["job_id"], &update["event"], &update["progress"]),
         (&json!("j1"), &json!("progress"), &json!(45.5))
     );
+    assert_eq!(update["_seq"], 2);
+    assert!(update["_epoch"].is_string(), "{update}");
     say(&mut root, "get_active_jobs", json!({})).await;
     let active = next_of(&mut root, "active_jobs").await;
     assert_eq!(active["data"]["jobs"].as_array().unwrap().len(), 1);
@@ -415,5 +417,94 @@ async fn a_user_who_says_too_much_is_told_so_over_all_connections() {
     let mut bob = enter(&running, "bob", "user").await;
     say(&mut bob, "ping", json!({})).await;
     assert_eq!(bob.next().await["type"], "pong");
+    running.gateway.drain().await;
+}
+
+/// What is told of a user's document, by the id that it bears.
+async fn document(client: &mut Client) -> Value {
+    let told = client.next().await;
+    assert_eq!(told["type"], "document_processing_start", "{told}");
+    told["data"]["document_id"].clone()
+}
+
+#[tokio::test]
+async fn what_waits_survives_a_restart_and_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = format!("store.data_dir={}", dir.path().display());
+    let running = start(&[&place]).await;
+    let started = |id: &str| json!({ "document_id": id, "filename": "a.pdf" });
+    let publish = async |running: &Running, id: &str| {
+        let name = "document_processing_start";
+        running.publish("documents:ann", name, started(id)).await;
+    };
+    publish(&running, "d1").await;
+    let mut ann = enter(&running, "ann", "user").await;
+    assert_eq!(document(&mut ann).await, "d1");
+    drop(ann);
+    publish(&running, "d2").await;
+    running.gateway.drain().await;
+
+    let running = start(&[&place]).await;
+    let mut ann = enter(&running, "ann", "user").await;
+    assert_eq!(document(&mut ann).await, "d2", "and d1 is not told again");
+    publish(&running, "d3").await;
+    assert_eq!(document(&mut ann).await, "d3");
+    running.gateway.drain().await;
+}
+
+#[tokio::test]
+async fn of_two_that_come_at_once_one_is_told_what_waited() {
+    let running = start(&[]).await;
+    for n in 0..50 {
+        let data = json!({ "document_id": n });
+        running
+            .publish("documents:ann", "document_processing_start", data)
+            .await;
+    }
+    let (mut one, mut two) = tokio::join!(
+        enter(&running, "ann", "user"),
+        enter(&running, "ann", "user")
+    );
+    running
+        .publish("documents:ann", "document_processing_complete", json!({}))
+        .await;
+    let mut told = 0;
+    for client in [&mut one, &mut two] {
+        while client.next().await["type"] == "document_processing_start" {
+            told += 1;
+        }
+    }
+    assert_eq!(told, 50);
+    running.gateway.drain().await;
+}
+
+#[tokio::test]
+async fn administrators_are_told_who_comes_and_goes() {
+    let running = start(&[]).await;
+    let mut root = enter(&running, "root", "admin").await;
+    let mut ann = enter(&running, "ann", "user").await;
+    let came = next_of(&mut root, "user_activity").await;
+    assert_eq!(
+        (
+            &came["data"]["user_id"],
+            &came["data"]["activity"],
+            &came["data"]["active_users"]
+        ),
+        (&json!("ann"), &json!("connected"), &json!(2))
+    );
+    let second = enter(&running, "ann", "user").await;
+    drop(second);
+    say(&mut ann, "ping", json!({})).await;
+    assert_eq!(ann.next().await["type"], "pong", "a user is told of nobody");
+    drop(ann);
+    let left = next_of(&mut root, "user_activity").await;
+    assert_eq!(
+        (
+            &left["data"]["user_id"],
+            &left["data"]["activity"],
+            &left["data"]["active_users"]
+        ),
+        (&json!("ann"), &json!("disconnected"), &json!(1))
+    );
     running.gateway.drain().await;
 }

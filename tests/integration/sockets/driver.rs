@@ -72,8 +72,7 @@ async fn a_request_that_is_no_handshake_is_told_so() {
 
 #[tokio::test]
 async fn a_client_that_answers_no_ping_is_closed() {
-    let running =
-        Running::start(&["face.ws.ping_interval=100ms", "face.ws.ping_timeout=100ms"]).await;
+    let running = Running::start(&["face.ws.ping_interval=1s", "face.ws.ping_timeout=3s"]).await;
     let mut alive = running.client("/ws/abc").await;
     let silent = running.client("/ws/abc").await;
     let reading = async {

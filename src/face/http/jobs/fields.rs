@@ -43,6 +43,10 @@ impl Fields {
         let mut map: Map<String, Value> = parse(&body)?;
         let attempt = take_attempt(&mut map)?;
         check(&map)?;
+        if let Some(address) = map.get("webhook").and_then(Value::as_str) {
+            let told = state.webhooks().check(address);
+            told.map_err(|why| Refusal::new(Code::Shape, format!("`webhook`: {why}")))?;
+        }
         if let Some(lease) = map.get("lease").filter(|lease| !lease.is_null()) {
             let lease_ms = lease_ms(lease)?;
             map.insert("lease_ms".to_owned(), lease_ms.into());
@@ -86,7 +90,7 @@ fn take_attempt(map: &mut Map<String, Value>) -> Result<Option<NonZeroU32>, Refu
 fn check(map: &Map<String, Value>) -> Result<(), Refusal> {
     for (name, value) in map.iter().filter(|(_, value)| !value.is_null()) {
         let (is_right, what) = match name.as_str() {
-            "name" | "type" | "message" | "reason" => (value.is_string(), "a string"),
+            "name" | "type" | "message" | "reason" | "webhook" => (value.is_string(), "a string"),
             "metadata" => (value.is_object(), "an object"),
             "progress" => {
                 let percent = value.as_f64();

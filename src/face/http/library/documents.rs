@@ -67,12 +67,12 @@ pub(super) async fn list(
         .librarian()
         .page(library, Pages { after, limit })
         .await?;
-    let last = page.documents.last().filter(|_| page.next.is_some());
-    let next = last.map(|document| document.summary.id);
+    let last = page.documents.last().filter(|_| page.more);
+    let next = last.map(|document| document.id);
     let documents: Vec<Value> = page
         .documents
         .iter()
-        .map(|document| shapes::summary(library, &document.summary))
+        .map(|document| shapes::summary(library, document))
         .collect();
     Ok(exchange::to_json(
         &json!({ "documents": documents, "next": next }),

@@ -1,8 +1,11 @@
 //! `GET /v1/events/stream`: the events of all libraries, live, as server-sent events.
 //!
 //! The stream holds a cursor into each library's topic and reads when the client takes more, so it
-//! queues nothing. A library that is made later is followed from its first event on. There is no
-//! cursor over all libraries: a client that was away reads each library's topic with its own.
+//! queues nothing. A library that is made later is followed from its first event on. Each event
+//! bears the place of the whole stream (`resume.rs`), with which a client that was away gets what
+//! it missed of every library.
+
+mod resume;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,6 +14,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State as Extract;
+use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -19,6 +23,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
+use self::resume::Place;
 use super::Libraries;
 use crate::auth::Action;
 use crate::connection::{Admission, ConnectionId, Notice};
@@ -28,19 +33,23 @@ use crate::face::http::extract::Query;
 use crate::face::http::metrics::OpenStream;
 use crate::face::http::refusal::{Code, Refusal};
 use crate::face::sse;
-use crate::hub::{Description, From, Hub, Read, Seat, Subscriber, Tally, Topic};
+use crate::hub::{Description, From, Hub, Read, Seat, Subscriber, Tally, Topic, TopicFilter};
 use crate::limit::Places;
 use crate::producer::library::{self as libraries, Librarian};
-use crate::topic::{Cursor, Entry, Event, Seq, TopicName};
+use crate::topic::{Cursor, Entry, Event, Kind, Seq, TopicName};
 
 /// Most events that are taken from a topic at once.
 const PAGE: usize = 64;
+
+/// The header with which a client comes back.
+const LAST_EVENT_ID: &str = "last-event-id";
 
 /// Which libraries are asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     library_id: Option<LibraryId>,
+    since: Option<String>,
 }
 
 /// Woken by every topic; says which have news.
@@ -84,6 +93,8 @@ struct Open {
     made: watch::Receiver<u64>,
     signal: Arc<Signal>,
     places: HashMap<TopicName, (Seat, Cursor)>,
+    /// What the client would return now.
+    place: Place,
     keepalive_interval: Duration,
     opening: Option<Vec<u8>>,
     _held: Places,
@@ -95,11 +106,22 @@ pub(super) async fn all(
     Extract(state): Extract<Libraries>,
     caller: Caller,
     Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     if state.0.drain.is_draining() {
         let detail = "the gateway is shutting down: come back";
         return Err(Refusal::new(Code::Draining, detail));
     }
+    let last = headers
+        .get(LAST_EVENT_ID)
+        .map(|id| id.to_str().unwrap_or("?"));
+    let returned = match last.or(wanted.since.as_deref()).filter(|id| !id.is_empty()) {
+        None => None,
+        Some(text) => Some(Place::parse(text, now_ms()).ok_or_else(|| {
+            let detail = "`Last-Event-ID` and `since` are the id of an event of this stream";
+            Refusal::new(Code::QueryInvalid, detail)
+        })?),
+    };
     let librarian = state.librarian().clone();
     let mut open = Open {
         made: librarian.made(),
@@ -114,13 +136,19 @@ pub(super) async fn all(
             notify: Notify::new(),
         }),
         places: HashMap::new(),
+        place: returned.clone().unwrap_or_else(|| Place::now(now_ms())),
         keepalive_interval: state.0.config.keepalive_interval,
         opening: Some(sse::opening(state.0.config.sse_retry)),
         _held: caller.take_places().await?,
         _counted: state.0.metrics.stream_opened(),
     };
     open.made.mark_unchanged();
-    open.follow(&From::Head).await?;
+    let begin = if returned.is_some() {
+        Begin::Resumed
+    } else {
+        Begin::Now
+    };
+    open.follow(begin).await?;
     let pieces = stream::unfold(open, |mut open| async move {
         let piece = open.next_piece().await?;
         Some((Ok::<_, Infallible>(piece), open))
@@ -132,32 +160,85 @@ pub(super) async fn all(
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
+/// From where on a library is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// What comes.
+    Now,
+    /// Its first event: it was made a moment ago.
+    First,
+    /// What the client has not had yet.
+    Resumed,
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
 impl Open {
     /// Follows the libraries that are not followed yet.
-    async fn follow(&mut self, from: &From) -> Result<(), Refusal> {
-        let ids = match self.only {
-            Some(id) => vec![self.librarian.library(id).await?.id],
-            None => self
-                .librarian
-                .libraries()
-                .await?
-                .iter()
-                .map(|library| library.id)
-                .collect(),
-        };
-        for id in ids {
-            let topic = libraries::topic(id);
-            if self.places.contains_key(&topic)
-                || !self.admission.may(Action::Subscribe, &topic).await?
-            {
-                continue;
+    async fn follow(&mut self, begin: Begin) -> Result<(), Refusal> {
+        let mut wanted = Vec::new();
+        for topic in self.wanted(begin).await? {
+            let is_followed = self.places.contains_key(&topic);
+            if !is_followed && self.admission.may(Action::Subscribe, &topic).await? {
+                wanted.push(topic);
             }
+        }
+        let named: Vec<_> = wanted.iter().map(|topic| (topic.clone(), None)).collect();
+        let prepared = self.hub.prepare(&named).await;
+        let _followed = prepared.map_err(crate::hub::AttachError::from)?;
+        for topic in wanted {
+            let from = match begin {
+                Begin::Now => From::Head,
+                Begin::First => From::Oldest,
+                Begin::Resumed => match self.hub.open(&topic).await? {
+                    Some(known) => From::Since(self.place.of(&known)),
+                    None => From::Oldest,
+                },
+            };
             let signal = Arc::<Signal>::clone(&self.signal);
-            let attached = self.hub.attach(&topic, from.clone(), signal)?;
+            let attached = self.hub.attach(&topic, from, signal)?;
+            if let (Some(gap), Some(opening)) = (&attached.gap, &mut self.opening) {
+                sse::gap(opening, &topic, gap);
+            }
             self.signal.wake(attached.seat.topic());
             self.places.insert(topic, (attached.seat, attached.cursor));
         }
         Ok(())
+    }
+
+    /// The topics of the libraries that the client wants; for one that comes back also of those
+    /// that are gone meanwhile.
+    async fn wanted(&self, begin: Begin) -> Result<Vec<TopicName>, Refusal> {
+        if let Some(id) = self.only {
+            let topic = libraries::topic(id);
+            let is_known = begin == Begin::Resumed && self.place.named().any(|one| *one == topic);
+            if !is_known {
+                self.librarian.library(id).await?;
+            }
+            return Ok(vec![topic]);
+        }
+        let known = self.librarian.libraries().await?;
+        let mut topics: Vec<_> = known.iter().map(|one| libraries::topic(one.id)).collect();
+        if begin != Begin::Resumed {
+            return Ok(topics);
+        }
+        let mut filter = TopicFilter {
+            kind: Some(Kind::Library),
+            ..TopicFilter::default()
+        };
+        loop {
+            let page = self.hub.topics(&filter, PAGE, |_, _| true).await?;
+            topics.extend(page.topics.iter().map(|line| line.topic.clone()));
+            match page.topics.last() {
+                Some(last) if page.more => filter.after = Some(last.topic.as_str().to_owned()),
+                _ => break,
+            }
+        }
+        topics.sort_unstable();
+        topics.dedup();
+        Ok(topics)
     }
 
     /// The next piece; nothing when the stream ends.
@@ -171,6 +252,7 @@ impl Open {
             if !piece.is_empty() {
                 return Some(piece.into());
             }
+            self.place.settle(now_ms());
             if self.drain.is_draining() {
                 return None;
             }
@@ -187,7 +269,7 @@ impl Open {
                     return Some(Bytes::from_static(sse::KEEP_ALIVE));
                 }
                 changed = self.made.changed() => {
-                    if changed.is_err() || self.follow(&From::Oldest).await.is_err() {
+                    if changed.is_err() || self.follow(Begin::First).await.is_err() {
                         // The client comes back and finds out why.
                         return None;
                     }
@@ -227,7 +309,8 @@ impl Open {
             for entry in page {
                 *cursor = entry.event.cursor();
                 is_over = entry.event.name.as_str() == "library.deleted";
-                write(out, &entry.event);
+                self.place.sent(&entry.event);
+                write(out, &entry.event, &self.place.text());
             }
             if is_over {
                 self.places.remove(&name);
@@ -239,7 +322,7 @@ impl Open {
 }
 
 /// An event as the application writes it: the library on top, the change within.
-fn write(out: &mut Vec<u8>, event: &Event) {
+fn write(out: &mut Vec<u8>, event: &Event, place: &str) {
     let data: Value = event
         .payload
         .json()
@@ -250,5 +333,6 @@ fn write(out: &mut Vec<u8>, event: &Event) {
         "data": data,
         "timestamp": event.timestamp(),
     });
-    out.extend_from_slice(format!("event: {}\ndata: {told}\n\n", event.name).as_bytes());
+    let text = format!("id: {place}\nevent: {}\ndata: {told}\n\n", event.name);
+    out.extend_from_slice(text.as_bytes());
 }

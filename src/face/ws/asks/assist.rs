@@ -1,6 +1,7 @@
 //! What the assist dialect asks for, and the users it knows.
 
 mod crowd;
+mod notes;
 
 use std::sync::Arc;
 
@@ -51,7 +52,9 @@ impl Apps {
     /// Does what a client of Assist asked.
     pub(super) async fn assist(&self, hub: &Hub, ask: AssistAsk) -> AssistAnswer {
         match ask {
-            AssistAsk::Enter(user) => AssistAnswer::Entered(Box::new(self.crowd.enter(&user))),
+            AssistAsk::Enter(user) => {
+                AssistAnswer::Entered(Box::new(self.crowd.enter(&user).await))
+            }
             AssistAsk::Watch(account) => {
                 let watch = self.monitor.watch(account);
                 let now = match account {

@@ -377,7 +377,7 @@ impl Inside {
     }
 
     /// Something that was published to a user.
-    fn document(&self, event: &Event, is_live: bool, now: Now, out: &mut Outputs) {
+    fn document(&mut self, event: &Event, is_live: bool, now: Now, out: &mut Outputs) {
         if event.topic.id() == self.user() {
             let age_max = self.member.config().offline_age_max;
             let age_ms = now.unix_ms.saturating_sub(event.timestamp_ms);

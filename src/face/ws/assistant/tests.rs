@@ -29,12 +29,12 @@ fn principal(role: Role) -> Arc<Principal> {
 }
 
 /// A client that is in, and what it was told on the way.
-fn inside(crowd: &Crowd, role: Role) -> (Transcript, Vec<String>) {
+async fn inside(crowd: &Crowd, role: Role) -> (Transcript, Vec<String>) {
     let mut client = Transcript::begin(begin, "");
     client.text(r#"{"type":"auth","token":"t"}"#);
     client.answer(ENTERING, Answer::Admitted(Ok(principal(role))));
     client.said();
-    let entered = AssistAnswer::Entered(Box::new(crowd.enter("ann")));
+    let entered = AssistAnswer::Entered(Box::new(crowd.enter("ann").await));
     client.answer(ENTERING, Answer::Assist(entered));
     let said = client.said();
     (client, said)
@@ -82,7 +82,7 @@ fn a_refused_token_closes_and_says_why_and_is_never_printed() {
 #[tokio::test]
 async fn users_follow_their_documents_and_administrators_their_rooms_as_well() {
     let crowd = crowd();
-    let (_, said) = inside(&crowd, Role::User);
+    let (_, said) = inside(&crowd, Role::User).await;
     assert!(said[0].contains(r#""status":"connected""#), "{said:?}");
     assert_eq!(
         said[1..],
@@ -91,7 +91,7 @@ async fn users_follow_their_documents_and_administrators_their_rooms_as_well() {
             "follow system:alerts from Head"
         ]
     );
-    let (_, said) = inside(&crowd, Role::Admin);
+    let (_, said) = inside(&crowd, Role::Admin).await;
     let rooms = said.iter().filter(|line| line.starts_with("follow room:"));
     assert_eq!(rooms.count(), 3, "{said:?}");
 }
@@ -99,7 +99,7 @@ async fn users_follow_their_documents_and_administrators_their_rooms_as_well() {
 #[tokio::test]
 async fn what_was_read_is_not_told_on_the_next_connection() {
     let crowd = crowd();
-    let (mut client, _) = inside(&crowd, Role::User);
+    let (mut client, _) = inside(&crowd, Role::User).await;
     let told = event(
         "documents:ann",
         3,
@@ -113,7 +113,7 @@ async fn what_was_read_is_not_told_on_the_next_connection() {
         said[0].starts_with(r#"{"type":"document_processing_start""#),
         "{said:?}"
     );
-    let (_, said) = inside(&crowd, Role::User);
+    let (_, said) = inside(&crowd, Role::User).await;
     assert!(
         said[1].starts_with("follow documents:ann from Since"),
         "{said:?}"
@@ -123,7 +123,7 @@ async fn what_was_read_is_not_told_on_the_next_connection() {
 #[tokio::test]
 async fn what_waited_for_longer_than_a_day_is_not_told() {
     let crowd = crowd();
-    let (mut client, _) = inside(&crowd, Role::User);
+    let (mut client, _) = inside(&crowd, Role::User).await;
     let old = event(
         "documents:ann",
         1,

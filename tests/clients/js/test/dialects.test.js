@@ -1,7 +1,7 @@
 // The clients of the plain WebSocket applications, unchanged but for the host; and one event on every face.
 import { after, before, it } from "node:test";
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { createHmac, randomUUID } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,6 +14,8 @@ import { hook as jobHook } from "../fixtures/job-progress-hook.mjs";
 import { client as channelClient } from "../fixtures/progress-channel-client.mjs";
 import { scan } from "../fixtures/directory-scan-client.mjs";
 
+const SECRET = "a secret of the tests, long enough for HS256";
+
 let gateway;
 let documents;
 /** The WebSocket that the fixtures get: the same one, at the gateway's address. */
@@ -23,7 +25,7 @@ before(async () => {
   await mkdir(join(documents, "sub"));
   await writeFile(join(documents, "one.pdf"), "12345");
   await writeFile(join(documents, "sub", "two.txt"), "1");
-  gateway = await Gateway.start({ env: { TIDINGS__PRODUCER__SCAN__ROOTS: JSON.stringify([documents]) } });
+  gateway = await Gateway.start({ env: { TIDINGS__PRODUCER__SCAN__ROOTS: JSON.stringify([documents]), TIDINGS__AUTH__JWT__SECRET: SECRET } });
   Here = class extends WebSocket {
     constructor(url) {
       super(url.replace(/localhost:\d+/, `127.0.0.1:${gateway.port}`));
@@ -34,6 +36,13 @@ after(async () => {
   await gateway?.stop();
   await rm(documents, { recursive: true, force: true });
 });
+
+/** A token of an administrator of Assist. */
+function token() {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const said = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub: "root", role: "admin", exp: Math.floor(Date.now() / 1000) + 600 })}`;
+  return `${said}.${createHmac("sha256", SECRET).update(said).digest("base64url")}`;
+}
 
 /** A console that keeps what it is told. */
 function recorder() {
@@ -172,16 +181,21 @@ async function piece(path, accept, separator, wanted) {
   return { found: within(read(), 20_000, () => `nothing wanted came from ${path}`).finally(() => stop.abort()) };
 }
 
-it("an event published once reaches every face with one cursor", async () => {
+it("an event published once is read on six faces, and in the history, with one cursor", async () => {
   const id = freshId("job");
   const topic = `job:${id}`;
   await gateway.publish(topic, "job_started", { total_files: 2 });
   const socket = io(gateway.url, { transports: ["websocket"], forceNew: true });
   const progress = new Here(`ws://localhost:1/ws/${id}`);
   const channel = new Here(`ws://localhost:1/progress/ws/${id}`);
-  const told = { progress: messages(progress), channel: messages(channel) };
+  const assist = new Here(`ws://localhost:1/ws/connect?token=${token()}`);
+  const told = { progress: messages(progress), channel: messages(channel), assist: messages(assist) };
   try {
     await eventually(() => told.progress.length > 0 && told.channel.length > 0);
+    await eventually(() => told.assist.some(({ type }) => type === "connection"));
+    assist.send(JSON.stringify({ type: "subscribe_job_updates" }));
+    const jobs = await eventually(() => told.assist.find(({ type }) => type === "job_status"));
+    assert.ok(jobs.data.jobs.some(({ job_id, status }) => job_id === id && status === "in_progress"), JSON.stringify(jobs));
     assert.equal((await socket.timeout(20_000).emitWithAck("subscribe", { topic })).ok, true);
     const emitted = within(new Promise((resolve) => socket.on("file_processing", resolve)), 20_000, () => "no event on Socket.IO");
     const isIt = (text) => text.includes("/documents/once.pdf");
@@ -203,6 +217,10 @@ it("an event published once reaches every face with one cursor", async () => {
     assert.match(block, new RegExp(`id: ${cursor}\nevent: file_processing\n`));
     const envelope = JSON.parse(await ndjson.found);
     assert.deepEqual([`${envelope.epoch}:${envelope.seq}`, envelope.name, at(envelope.data)], [cursor, "file_processing", cursor]);
+    const update = await eventually(() =>
+      told.assist.filter(({ type }) => type === "job_updates").flatMap(({ data }) => data.updates).find(({ job_id }) => job_id === id),
+    );
+    assert.deepEqual([at(update), update.event, update.status, update.progress], [cursor, "file_processing", "in_progress", 50]);
     const history = await gateway.http("GET", `/v1/topics/${topic}/events`);
     const listed = history.body.events.filter(({ name }) => name === "file_processing");
     assert.deepEqual(listed.map(({ seq }) => seq), [receipt.seq]);
@@ -210,5 +228,6 @@ it("an event published once reaches every face with one cursor", async () => {
     socket.close();
     progress.close();
     channel.close();
+    assist.close();
   }
 });

@@ -1,8 +1,9 @@
 //! The crowd: the users of Assist, over all their connections on this node.
 //!
-//! It counts what each user says in a while, remembers how far each has read of what is published
-//! to them (`documents:{user}`), so that what came while they were away is delivered when they are
-//! back, and says goodbye to the rooms of a connection that is gone.
+//! It counts what each user says in a while, notes how far each has read of what is published to
+//! them (`documents:{user}`), so that what came while they were away is delivered when they are
+//! back, tells administrators who comes and goes, and says goodbye to the rooms of a connection
+//! that is gone.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +12,14 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::notes::{Notes, Reading};
 use crate::drain::Drain;
 use crate::face::ws::config::Assistant;
 use crate::hub::Hub;
-use crate::topic::{Cursor, Draft, TopicName};
+use crate::topic::{Cursor, Draft, Kind, TopicName};
+
+/// The room of the administrators.
+const ADMINS: &str = "admin";
 
 /// A handle to the crowd. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +29,7 @@ struct Shared {
     config: Assistant,
     hub: Hub,
     drain: Drain,
+    notes: Notes,
     users: Mutex<HashMap<String, User>>,
 }
 
@@ -32,8 +38,6 @@ struct User {
     connections: usize,
     window_began: Instant,
     said: u32,
-    /// How far they have read of what is published to them.
-    read: Option<Cursor>,
     left_at: Instant,
 }
 
@@ -42,6 +46,8 @@ pub(crate) struct Member {
     crowd: Crowd,
     user: String,
     rooms: HashSet<TopicName>,
+    /// What is published to the user; nothing if their id can be no part of a topic.
+    reading: Option<Reading>,
 }
 
 impl std::fmt::Debug for Member {
@@ -53,9 +59,11 @@ impl std::fmt::Debug for Member {
 impl Crowd {
     /// A crowd of nobody. What is known of users who left long ago is forgotten now and then.
     pub(crate) fn new(config: Assistant, hub: Hub, drain: &Drain) -> Self {
+        let notes = Notes::new(hub.clone(), config.offline_age_max, drain);
         let crowd = Self(Arc::new(Shared {
             config,
             hub,
+            notes,
             drain: drain.clone(),
             users: Mutex::default(),
         }));
@@ -86,13 +94,41 @@ impl Crowd {
     }
 
     fn sweep(&self) {
-        let age_max = self.0.config.offline_age_max;
+        let window = self.0.config.rate_window;
         self.lock()
-            .retain(|_, user| user.connections > 0 || user.left_at.elapsed() < age_max);
+            .retain(|_, user| user.connections > 0 || user.left_at.elapsed() < window);
     }
 
-    /// One more connection of a user.
-    pub(crate) fn enter(&self, name: &str) -> Member {
+    /// One more connection of a user. Waits while another one of theirs is brought what waited.
+    pub(crate) async fn enter(&self, name: &str) -> Member {
+        let mut member = self.count(name);
+        if let Ok(topic) = TopicName::new(Kind::Documents, name) {
+            member.reading = Some(self.0.notes.read(topic).await);
+        }
+        let connections = self.lock().get(name).map_or(0, |user| user.connections);
+        if connections == 1 {
+            self.tell_activity(name, "connected").await;
+        }
+        member
+    }
+
+    /// Tells administrators that a user came, or left with the last connection to this node.
+    async fn tell_activity(&self, user: &str, activity: &str) {
+        let active = self
+            .lock()
+            .values()
+            .filter(|user| user.connections > 0)
+            .count();
+        let room = TopicName::new(Kind::Room, ADMINS).expect("this is a topic");
+        let data = json!({ "user_id": user, "activity": activity, "active_users": active });
+        let name = "user_activity".parse().expect("this is a name of an event");
+        let draft = Draft::json(room, name, &data.to_string()).expect("the payload is an object");
+        if let Err(error) = self.0.hub.append(draft, None).await {
+            tracing::warn!(%error, "administrators are not told who comes and goes");
+        }
+    }
+
+    fn count(&self, name: &str) -> Member {
         let mut users = self.lock();
         if users.len() >= self.0.config.users_max && !users.contains_key(name) {
             let gone = users.iter().filter(|(_, user)| user.connections == 0);
@@ -107,7 +143,6 @@ impl Crowd {
             connections: 0,
             window_began: now,
             said: 0,
-            read: None,
             left_at: now,
         });
         user.connections += 1;
@@ -115,6 +150,7 @@ impl Crowd {
             crowd: self.clone(),
             user: name.to_owned(),
             rooms: HashSet::new(),
+            reading: None,
         }
     }
 }
@@ -140,22 +176,15 @@ impl Member {
         user.said <= config.messages_max
     }
 
-    /// How far the user has read of what is published to them.
+    /// From where on the user reads what is published to them.
     pub(crate) fn has_read(&self) -> Option<Cursor> {
-        let users = self.crowd.lock();
-        users.get(&self.user).and_then(|user| user.read.clone())
+        self.reading.as_ref().and_then(Reading::begin).cloned()
     }
 
     /// The user has read this far.
-    pub(crate) fn read(&self, cursor: Cursor) {
-        if let Some(user) = self.crowd.lock().get_mut(&self.user) {
-            let is_behind = user
-                .read
-                .as_ref()
-                .is_some_and(|read| read.epoch == cursor.epoch && read.seq >= cursor.seq);
-            if !is_behind {
-                user.read = Some(cursor);
-            }
+    pub(crate) fn read(&mut self, cursor: Cursor) {
+        if let Some(reading) = &mut self.reading {
+            reading.told(cursor);
         }
     }
 
@@ -177,20 +206,28 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        if let Some(user) = self.crowd.lock().get_mut(&self.user) {
-            user.connections -= 1;
-            user.left_at = Instant::now();
-        }
+        let is_last = match self.crowd.lock().get_mut(&self.user) {
+            Some(user) => {
+                user.connections -= 1;
+                user.left_at = Instant::now();
+                user.connections == 0
+            }
+            None => false,
+        };
+        let has_read = self.reading.take().is_some();
         let rooms: Vec<TopicName> = self.rooms.drain().collect();
-        if rooms.is_empty() {
-            return;
-        }
-        let (hub, user) = (self.crowd.0.hub.clone(), self.user.clone());
+        let (crowd, user) = (self.crowd.clone(), self.user.clone());
         self.crowd.0.drain.spawn(async move {
+            if has_read {
+                // During a drain nobody else does it any more.
+                crowd.0.notes.write().await;
+            }
+            if is_last {
+                crowd.tell_activity(&user, "disconnected").await;
+            }
             for room in rooms {
-                let told = hub
-                    .append(room_event(&room, "user_left", &user), None)
-                    .await;
+                let left = room_event(&room, "user_left", &user);
+                let told = crowd.0.hub.append(left, None).await;
                 if let Err(error) = told {
                     tracing::warn!(%error, %room, "a room is not told who left");
                 }
