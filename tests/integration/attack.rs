@@ -223,6 +223,7 @@ struct Bystander {
     http: reqwest::Client,
     url: String,
     published: u64,
+    heard: u64,
     latencies: Vec<Duration>,
 }
 
@@ -237,6 +238,7 @@ impl Bystander {
             http: reqwest::Client::new(),
             url: target.url("/v1/topics/session:calm/events"),
             published: 0,
+            heard: 0,
             latencies: Vec::new(),
         };
         for (says, hears) in [
@@ -276,8 +278,14 @@ impl Bystander {
             let event = json!({"name": "note", "data": {"n": number}});
             let answer = self.http.post(&self.url).json(&event).send().await.unwrap();
             assert_eq!(answer.status(), 200);
-            let heard = self.until("42[\"note\"").await;
-            assert!(heard.contains(&format!("\"n\":{number},")), "{heard}");
+            // What was on its way when it was last looked at comes first.
+            while self.heard < number {
+                let heard = self.until("42[\"note\"").await;
+                let (_, rest) = heard.split_once("\"n\":").unwrap();
+                let came: u64 = rest.split(',').next().unwrap().parse().unwrap();
+                assert!(came > self.heard && came <= number, "{heard}");
+                self.heard = came;
+            }
             self.latencies.push(began.elapsed());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
