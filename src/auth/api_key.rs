@@ -261,7 +261,9 @@ mod tests {
         let (kept, key) = new_key("worker");
         let (other, _) = new_key("other");
         let text = ApiKey::write(vec![other, kept.clone()]);
-        let secret = key.reveal().strip_prefix(&format!("{PREFIX}{}_", kept.id()));
+        let secret = key
+            .reveal()
+            .strip_prefix(&format!("{PREFIX}{}_", kept.id()));
         assert!(!text.contains(secret.unwrap()));
         let keys = ApiKeys::default();
         keys.install(&ApiKey::parse(&text).unwrap()).unwrap();
