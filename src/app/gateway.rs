@@ -79,10 +79,9 @@ impl Gateway {
         bridge(config, (&hub, &drain), &socketio, &mut registry);
         let cors = http::cors(&config.face.http)?;
         let http_metrics = http::Metrics::register(&mut registry);
-        let library = librarian(config, &hub, &drain, &mut registry)?;
-        let webhooks = webhooks(config, &hub, &drain, &mut registry)?;
+        let library = behind(config, &hub, &drain, &mut registry)?;
         let metrics = (connections.clone(), http_metrics.clone());
-        let parts = ((library, webhooks), &door, (&drain, &socketio));
+        let parts = (library, &door, (&drain, &socketio));
         let http = pages(config, parts, metrics, Arc::new(registry));
 
         let limits = door.limits().clone();
@@ -231,6 +230,17 @@ fn hub(config: &Config, drain: &Drain, registry: &mut Registry) -> anyhow::Resul
     let metrics = hub::Metrics::register(registry);
     let (config, drain) = (config.hub.clone(), drain.clone());
     Ok(Hub::new(config, store, drain, metrics))
+}
+
+/// The applications behind the gateway: the library, and workers that are called.
+fn behind(
+    config: &Config,
+    hub: &Hub,
+    drain: &Drain,
+    registry: &mut Registry,
+) -> anyhow::Result<(Librarian, Webhooks)> {
+    let library = librarian(config, hub, drain, registry)?;
+    Ok((library, webhooks(config, hub, drain, registry)?))
 }
 
 /// Workers that are called, if the config says so.
