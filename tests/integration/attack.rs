@@ -205,11 +205,11 @@ fn frame_head(opcode: u8, bytes: u64) -> Vec<u8> {
     match (u8::try_from(bytes), u16::try_from(bytes)) {
         (Ok(bytes), _) if bytes < 126 => head.push(0x80 | bytes),
         (_, Ok(bytes)) => {
-            head.push(0x80 | 126);
+            head.push(0x80 | 0x7e);
             head.extend(bytes.to_be_bytes());
         }
         _ => {
-            head.push(0x80 | 127);
+            head.push(0x80 | 0x7f);
             head.extend(bytes.to_be_bytes());
         }
     }

@@ -1,6 +1,8 @@
 //! The same rights on every face: what is not in the table of `rights.rs`, person by person, topic
 //! by topic. What may not be had looks like what is not there.
 
+use std::fmt::Write as _;
+
 use reqwest::Method;
 
 use super::rights::{everybody, names, owner, shape};
@@ -206,7 +208,7 @@ async fn greeted(guarded: &Guarded, path: &str) -> Option<String> {
             }
             said.push_str(&text);
             if let Message::Close(frame) = message {
-                said.push_str(&format!("{frame:?}"));
+                let _ = write!(said, "{frame:?}");
             }
         }
         Some(said.clone())
@@ -214,6 +216,12 @@ async fn greeted(guarded: &Guarded, path: &str) -> Option<String> {
     tokio::time::timeout(DEADLINE, hearing)
         .await
         .expect("an answer")
+}
+
+/// What was said, without the name of what it was said of.
+fn without(said: &str, (kind, id): (&str, &str)) -> String {
+    said.replace(&format!("{kind}:{id}"), "TOPIC")
+        .replace(&format!("Job {id} "), "Job ID ")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,12 +251,8 @@ async fn plain_websockets_let_nobody_in_who_may_not() {
                 let absent = format!("absent-{number}");
                 if !(somebody.may_follow)(&format!("{kind}:{absent}"), None) {
                     let nothing = greeted(&guarded, &format!("{way}{absent}?token={token}")).await;
-                    let without = |said: &str, id: &str| {
-                        said.replace(&format!("{kind}:{id}"), "TOPIC")
-                            .replace(&format!("Job {id} "), "Job ID ")
-                    };
-                    let nothing = without(&nothing.unwrap(), &absent);
-                    assert_eq!(without(&said, id), nothing, "{way}");
+                    let nothing = without(&nothing.unwrap(), (kind, &absent));
+                    assert_eq!(without(&said, (kind, id)), nothing, "{way}");
                 }
             }
         }

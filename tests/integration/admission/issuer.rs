@@ -92,7 +92,7 @@ fn answer(tcp: &mut TcpStream, answers: &Answers) {
         }
         Answers::Huge => {
             let _ = tcp.write_all(head(1 << 30).as_bytes());
-            while tcp.write_all(&[b' '; 65536]).is_ok() {}
+            while tcp.write_all(&[b' '; 8192]).is_ok() {}
         }
         Answers::Slow => {
             let _ = tcp.write_all(head(100).as_bytes());

@@ -75,6 +75,7 @@ impl Guarded {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table, read from top to bottom")]
 async fn of_other_libraries_nothing_is_told() {
     let guarded = Guarded::start(&[]).await;
     let (mine, other) = (

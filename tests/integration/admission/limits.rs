@@ -232,6 +232,7 @@ async fn refused(guarded: &Guarded, path: &str, body: String) -> (u16, String) {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table, read from top to bottom")]
 async fn every_refusal_over_http_names_its_limit() {
     let guarded = Guarded::start(&[
         "hub.payload_bytes_max=1KiB",
@@ -334,6 +335,7 @@ async fn every_refusal_over_http_names_its_limit() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table, read from top to bottom")]
 async fn every_refusal_of_socket_io_names_its_limit() {
     let guarded = Guarded::start(&[
         "face.socketio.subscriptions_max=2",

@@ -5,6 +5,7 @@ use super::*;
 const LIST: &str = r#"face.http.cors_origins=["https://app.example"]"#;
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table, read from top to bottom")]
 async fn foreign_pages_are_refused_at_every_upgrade_and_poll() {
     let gateway = Guarded::open(vec![LIST.to_owned()]).await;
     let own = format!("http://{}", gateway.gateway.local_addr());

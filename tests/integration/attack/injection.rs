@@ -1,5 +1,7 @@
 //! Texts that want to be lines of the log, and tokens that must not be there.
 
+use std::fmt::Write as _;
+
 use super::*;
 
 const SECRET: &str = "a secret for tests, long enough for HS256";
@@ -24,7 +26,10 @@ const INJECTED: [&str; 6] = [
 ];
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        let _ = write!(encoded, "%{byte:02X}");
+        encoded
+    })
 }
 
 /// Says all of it wherever a client can say something.

@@ -164,7 +164,10 @@ async fn each_entry_is_appended_once_and_in_order_though_nodes_are_killed() {
         );
     }
     until_empty(&redis).await;
-    assert_eq!(last.log(TOPIC).await.len(), 4 * EACH as usize);
+    assert_eq!(
+        last.log(TOPIC).await.len(),
+        usize::try_from(4 * EACH).unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
