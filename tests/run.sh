@@ -2,7 +2,7 @@
 # Installs what is missing and runs every test there is; the last line is `N passed, N failed[, N skipped]`.
 #
 #   ./tests/run.sh                 everything
-#   ./tests/run.sh js python       only these suites: rust otlp conformance js python typescript python_client docs browser interop emitters gate
+#   ./tests/run.sh js python       only these suites: rust conformance js python typescript python_client docs browser interop emitters gate
 #
 # Needs Rust, Node 20 or newer with npm, and Python 3.9 or newer (3.11 for the Python package and docs). Debian packages
 # that lack are installed when this runs as root (or sudo asks for no password); otherwise it says what to install and
@@ -128,7 +128,7 @@ build() {
   say "== build"
   local what=(--bins)
   if [ -d examples ]; then what+=(--examples); fi
-  if logged build 1500 cargo build --locked "${what[@]}"; then return; fi
+  if logged build 1500 cargo build --locked --features otlp "${what[@]}"; then return; fi
   explain build
   record build 0 1 0
   say "$passed passed, $failed failed"
@@ -141,31 +141,24 @@ suite_rust() {
   if ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then debian faketime || say "   what moves clocks will fail"; fi
   if ! command -v openssl >/dev/null; then debian openssl || say "   what needs certificates will fail"; fi
   if cargo nextest --version >/dev/null 2>&1; then
-    logged rust 1500 cargo nextest run --locked --no-fail-fast || code=$?
+    logged rust 1500 cargo nextest run --locked --features otlp --no-fail-fast || code=$?
     grep -E '^ +Summary ' "$logs/rust.log" | tail -n 1 >"$logs/rust.summary" || true
     tallied rust "$code" "$(count '[0-9]+ passed' "$logs/rust.summary")" \
       "$(($(count '[0-9]+ failed' "$logs/rust.summary") + $(count '[0-9]+ timed out' "$logs/rust.summary")))" \
       "$(count '[0-9]+ skipped' "$logs/rust.summary")"
   else
     say "   cargo-nextest is not installed: cargo test runs them instead (cargo install --locked cargo-nextest)"
-    logged rust 1500 cargo test --locked --no-fail-fast --bins --lib --tests --examples || code=$?
+    logged rust 1500 cargo test --locked --features otlp --no-fail-fast --bins --lib --tests --examples || code=$?
     cargo_test_tally rust "$code"
   fi
   code=0
-  logged rust-doc 600 cargo test --locked --doc || code=$?
+  logged rust-doc 600 cargo test --locked --features otlp --doc || code=$?
   # there may be no documentation test at all
   if [ "$code" -ne 0 ] || grep -qE '^running [1-9]' "$logs/rust-doc.log"; then cargo_test_tally rust-doc "$code"; fi
 }
 cargo_test_tally() {
   grep -E '^test result: ' "$logs/$1.log" >"$logs/$1.summary" || true
   tallied "$1" "$2" "$(count '[0-9]+ passed' "$logs/$1.summary")" "$(count '[0-9]+ failed' "$logs/$1.summary")" "$(count '[0-9]+ ignored' "$logs/$1.summary")"
-}
-
-# the same library with what only some builds have
-suite_otlp() {
-  local code=0
-  logged otlp 1500 cargo test --locked --features otlp --test integration -- otlp:: manual_pages || code=$?
-  cargo_test_tally otlp "$code"
 }
 
 suite_conformance() {
@@ -375,10 +368,10 @@ suite_emitters() {
 }
 
 suites=("$@")
-if [ $# -eq 0 ]; then suites=(rust otlp conformance js python typescript python_client docs browser interop emitters gate); fi
+if [ $# -eq 0 ]; then suites=(rust conformance js python typescript python_client docs browser interop emitters gate); fi
 for suite in "${suites[@]}"; do
   if ! declare -F "suite_$suite" >/dev/null; then
-    say "there is no suite \`$suite\`: rust otlp conformance js python typescript python_client docs browser interop emitters gate"
+    say "there is no suite \`$suite\`: rust conformance js python typescript python_client docs browser interop emitters gate"
     exit 2
   fi
 done

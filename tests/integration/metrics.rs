@@ -43,10 +43,15 @@ async fn socket(node: &Node, path: &str, sent: &[&str], until: &str) -> impl Siz
     let url = format!("{}{path}", node.url.replace("http", "ws"));
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
     for text in sent {
-        socket
-            .send(Message::text((*text).to_owned()))
-            .await
-            .unwrap();
+        let said = Message::text((*text).to_owned());
+        socket.send(said).await.unwrap();
+        // Who speaks before it has joined is closed.
+        while *text == "40" {
+            let heard = socket.next().await.unwrap().unwrap();
+            if heard.to_text().is_ok_and(|heard| heard.starts_with("40")) {
+                break;
+            }
+        }
     }
     let told = async {
         while let Some(Ok(message)) = socket.next().await {
