@@ -46,11 +46,10 @@ async fn socket(node: &Node, path: &str, sent: &[&str], until: &str) -> impl Siz
         let said = Message::text((*text).to_owned());
         socket.send(said).await.unwrap();
         // Who speaks before it has joined is closed.
-        while *text == "40" {
+        let mut is_answered = *text != "40";
+        while !is_answered {
             let heard = socket.next().await.unwrap().unwrap();
-            if heard.to_text().is_ok_and(|heard| heard.starts_with("40")) {
-                break;
-            }
+            is_answered = heard.to_text().is_ok_and(|heard| heard.starts_with("40"));
         }
     }
     let told = async {

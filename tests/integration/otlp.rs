@@ -1,5 +1,10 @@
 //! Traces: a real gateway and a collector of our own that takes OTLP over HTTP.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the collector ends with the runtime of its test"
+)]
+
 use std::time::Duration;
 
 use serde_json::json;
