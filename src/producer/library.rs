@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::Either;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -97,6 +97,9 @@ struct Shared {
     teller: Teller,
     /// Counts the libraries that were made, for those who follow all of them.
     made: watch::Sender<u64>,
+    /// Set when it is known which imports the last process left: one that begins before would be
+    /// taken for one of them, and run twice.
+    imports_found: SetOnce<()>,
 }
 
 /// Who keeps the documents.
@@ -116,6 +119,7 @@ impl Librarian {
             hub,
             drain: drain.clone(),
             made: watch::Sender::new(0),
+            imports_found: SetOnce::new(),
         }));
         if let Backend::Embedded(documents) = &librarian.0.backend {
             let (teller, documents) = (librarian.clone(), documents.clone());

@@ -55,7 +55,9 @@ impl Librarian {
         let Some(documents) = self.embedded() else {
             return;
         };
-        match documents.imports().await {
+        let found = documents.imports().await;
+        let _ = self.0.imports_found.set(());
+        match found {
             Ok(imports) => {
                 for import in imports {
                     self.spawn_import(import);
@@ -229,6 +231,7 @@ impl Background {
         let Some(documents) = self.librarian.embedded() else {
             return Err(Invalid::Elsewhere.into());
         };
+        self.librarian.0.imports_found.wait().await;
         documents.is_whole(self.job.clone()).await?;
         self.librarian.spawn_import(Import {
             job: self.job.clone(),
