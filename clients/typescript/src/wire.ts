@@ -772,6 +772,16 @@ export interface AssistErrorPayload {
   timestamp: string;
 }
 
+/** The store is away: nothing is published until it is back. */
+export interface StoreAwayPayload {
+  timestamp: string;
+}
+
+/** The store is there again. */
+export interface StoreBackPayload {
+  timestamp: string;
+}
+
 /** The payload of each event that has a name of its own. */
 export interface Payloads {
   progress: ProgressPayload;
@@ -785,4 +795,6 @@ export interface Payloads {
   job_completed: JobCompletedPayload;
   cancelled: CancelledPayload;
   gap: GapPayload;
+  store_away: StoreAwayPayload;
+  store_back: StoreBackPayload;
 }
