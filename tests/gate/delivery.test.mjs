@@ -78,7 +78,7 @@ test("the work from append to write has not grown", { timeout: 300_000 }, async 
   const found = {
     compiler: execFileSync("rustc", ["--version"], { encoding: "utf8" }).trim(),
     machine: process.arch,
-    profile: "dev",
+    profile: "dev, with the feature otlp",
     instructions_per_delivery: Math.round(total / (CLIENTS * EVENTS)),
   };
   console.log(JSON.stringify(found));
