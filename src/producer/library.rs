@@ -97,8 +97,8 @@ struct Shared {
     teller: Teller,
     /// Counts the libraries that were made, for those who follow all of them.
     made: watch::Sender<u64>,
-    /// Set when it is known which imports the last process left: one that begins before would be
-    /// taken for one of them, and run twice.
+    /// Set when it is known which imports the last process left: what is laid up before would be
+    /// taken for one of them, and run twice or thrown away.
     imports_found: SetOnce<()>,
 }
 

@@ -39,6 +39,7 @@ impl Librarian {
             return Ok(None);
         };
         documents.library(library).await?;
+        self.0.imports_found.wait().await;
         Ok(Some(Background {
             librarian: self.clone(),
             library,
@@ -231,7 +232,6 @@ impl Background {
         let Some(documents) = self.librarian.embedded() else {
             return Err(Invalid::Elsewhere.into());
         };
-        self.librarian.0.imports_found.wait().await;
         documents.is_whole(self.job.clone()).await?;
         self.librarian.spawn_import(Import {
             job: self.job.clone(),
