@@ -138,12 +138,15 @@ impl Hub {
             event,
             trim,
             receipt,
-            done: Box::new(move |result| {
-                let (answer, result) = hub.settle(pending, result);
-                // Whoever is answered may close the store next: no handle is left here then.
-                drop(hub);
-                // The publisher may have gone away.
-                let _ = answer.send(result);
+            settle: Box::new(move |result| {
+                let settled = pending.settle(result);
+                Box::new(move || {
+                    let (answer, result) = hub.conclude(settled);
+                    // Whoever is answered may close the store next: no handle is left here then.
+                    drop(hub);
+                    // The publisher may have gone away.
+                    let _ = answer.send(result);
+                })
             }),
         })));
         drop(state);
@@ -173,51 +176,25 @@ impl Hub {
         Arc::new(event)
     }
 
-    /// Called by the writer, in the order in which the events were sent.
-    fn settle(&self, pending: Pending, result: Result<i64, store::Error>) -> (Answer, Settled) {
+    /// Called by the writer, in the order in which the events were sent, when all that was
+    /// committed together is visible.
+    fn conclude(
+        &self,
+        (pending, result): (Pending, Result<(), store::Error>),
+    ) -> (Answer, Settled) {
         let _runtime = self.0.runtime.enter();
-        let Pending {
-            topic,
-            event,
-            generation,
-            claim,
-            trim,
-            reservation,
-            answer,
-        } = pending;
-        let result = {
-            let mut state = topic.lock();
-            if let Some(id) = &claim {
-                state.claims.remove(id);
-            }
-            // A topic that was reset meanwhile has another epoch, and nothing to show.
-            let is_current = state.epoch == event.epoch;
-            if let Some(trim) = trim.filter(|_| is_current) {
-                state.log.trimmed(&trim, result.is_ok());
-            }
-            match &result {
-                Ok(offset) if is_current => state.show(&event, Some(*offset)),
-                Err(_) if is_current && state.generation == generation => {
-                    state.generation += 1;
-                    state.tail = state.ring.head();
-                    state.claimed_for = None;
-                    state.stage = state.fold.stage();
-                    result.map(|_| ())
-                }
-                _ => result.map(|_| ()),
-            }
-        };
+        let topic = &pending.topic;
         let result = result.map(|()| {
-            if let Some(reservation) = reservation {
-                reservation.complete(Given::of(&event));
+            if let Some(reservation) = pending.reservation {
+                reservation.complete(Given::of(&pending.event));
             }
-            self.announce(&topic, &event);
-            event
+            self.announce(topic, &pending.event);
+            pending.event
         });
-        if claim.is_some() {
+        if pending.claim.is_some() {
             topic.clarified.notify_waiters();
         }
-        (answer, result)
+        (pending.answer, result)
     }
 
     /// Tells of an event that has become visible.
@@ -237,6 +214,35 @@ impl Hub {
         if topic.has_caps {
             self.release_in_time(topic);
         }
+    }
+}
+
+impl Pending {
+    /// Called by the writer, in the order in which the events were sent: readers see the event, or
+    /// its number is taken back.
+    fn settle(mut self, result: Result<i64, store::Error>) -> (Self, Result<(), store::Error>) {
+        let mut state = self.topic.lock();
+        if let Some(id) = &self.claim {
+            state.claims.remove(id);
+        }
+        // A topic that was reset meanwhile has another epoch, and nothing to show.
+        let is_current = state.epoch == self.event.epoch;
+        if let Some(trim) = self.trim.take().filter(|_| is_current) {
+            state.log.trimmed(&trim, result.is_ok());
+        }
+        let result = match result {
+            Ok(offset) if is_current => state.show(&self.event, Some(offset)),
+            Err(error) if is_current && state.generation == self.generation => {
+                state.generation += 1;
+                state.tail = state.ring.head();
+                state.claimed_for = None;
+                state.stage = state.fold.stage();
+                Err(error)
+            }
+            result => result.map(|_| ()),
+        };
+        drop(state);
+        (self, result)
     }
 }
 

@@ -66,6 +66,12 @@ struct Shared {
 /// What is told when a job is done: the offset of an event, how many rows were forgotten, or zero.
 pub(crate) type Done = Box<dyn FnOnce(Result<i64, Error>) + Send>;
 
+/// What makes an event visible that is at this offset, or takes it back.
+pub(crate) type Settle = Box<dyn FnOnce(Result<i64, Error>) -> Tell + Send>;
+
+/// What tells of a job, when all that was committed with it is visible.
+pub(crate) type Tell = Box<dyn FnOnce() + Send>;
+
 /// What the writer does.
 pub(crate) enum Job {
     /// Appends an event.
@@ -93,7 +99,7 @@ pub(crate) struct Append {
     pub(crate) event: Arc<Event>,
     pub(crate) trim: Option<Arc<Trim>>,
     pub(crate) receipt: Option<ReceiptRow>,
-    pub(crate) done: Done,
+    pub(crate) settle: Settle,
 }
 
 /// The key of an idempotent publish.
@@ -123,19 +129,20 @@ pub(crate) struct KeptRead {
 }
 
 impl Job {
-    fn finish(self, result: Result<i64, Error>) {
-        match self {
-            Self::Append(append) => (append.done)(result),
-            Self::Forget(forget) => (forget.done)(result),
-            Self::KeepResume(kept) => (kept.done)(result),
-            Self::KeepRead(kept) => (kept.done)(result),
-            Self::ForgetEarlierResumes(done) => done(result),
-            Self::ForgetResume(_) | Self::Tidy { .. } => {
+    fn settle(self, result: Result<i64, Error>) -> Tell {
+        let done = match self {
+            Self::Append(append) => return (append.settle)(result),
+            Self::Forget(forget) => forget.done,
+            Self::KeepResume(kept) => kept.done,
+            Self::KeepRead(kept) => kept.done,
+            Self::ForgetEarlierResumes(done) => done,
+            Self::ForgetResume(_) | Self::Tidy { .. } => Box::new(|result| {
                 if let Err(error) = result {
                     tracing::warn!(%error, "what is not needed any more could not be forgotten");
                 }
-            }
-        }
+            }),
+        };
+        Box::new(move || done(result))
     }
 }
 

@@ -9,9 +9,8 @@ mod injection;
 mod slowness;
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -21,6 +20,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::process;
 
 /// Longest that something is waited for.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -36,46 +37,26 @@ impl Target {
     /// Starts it with these settings; with `bytes_max` its address space has a bound.
     fn start(settings: &[&str], bytes_max: Option<u64>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let binary = env!("CARGO_BIN_EXE_tidings");
+        let plain = process::tidings();
         let mut command = match bytes_max {
             Some(bytes) => {
-                let mut command = Command::new("prlimit");
-                command.arg(format!("--as={bytes}")).arg(binary);
-                command
+                let mut bounded = Command::new("prlimit");
+                bounded
+                    .arg(format!("--as={bytes}"))
+                    .arg(plain.get_program());
+                process::run_by(bounded)
             }
-            None => Command::new(binary),
+            None => plain,
         };
-        for name in [
-            "PORT",
-            "RUST_LOG",
-            "TIDINGS_CONFIG",
-            "TIDINGS_URL",
-            "TIDINGS_TOKEN",
-        ] {
-            command.env_remove(name);
-        }
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         for setting in settings {
             command.args(["--set", setting]);
         }
         let log = File::create(dir.path().join("log")).unwrap();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let url = line
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("http://"));
-        let address = url.unwrap_or_else(|| panic!("no address in `{line}`"));
-        let address = address.parse().unwrap();
+        let (child, line) = process::listening(command.stderr(log));
         Self {
             child,
-            address,
+            address: process::authority(&line).parse().unwrap(),
             dir,
         }
     }
@@ -152,10 +133,7 @@ impl Target {
 
     /// The most memory that it ever had, in KiB.
     fn peak_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let peak = line.unwrap().trim().trim_end_matches("kB").trim();
-        peak.parse().unwrap()
+        process::memory_kib(&self.child, "VmHWM")
     }
 
     fn log(&self) -> String {

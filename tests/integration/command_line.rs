@@ -7,21 +7,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::process;
+
 /// Longest that a line or an exit is waited for.
 const LIMIT: Duration = Duration::from_secs(30);
 
 fn tidings(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    for name in [
-        "PORT",
-        "RUST_LOG",
-        "TIDINGS_CONFIG",
-        "TIDINGS_URL",
-        "TIDINGS_TOKEN",
-    ] {
-        command.env_remove(name);
-    }
-    command.args(args).stdin(Stdio::null());
+    let mut command = process::tidings();
+    command.args(args);
     command
 }
 

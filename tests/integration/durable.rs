@@ -9,13 +9,15 @@ mod room;
 mod space;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+
+use crate::process;
 
 /// Longest that something is waited for.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -39,28 +41,15 @@ impl Gateway {
         command
             .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
             .arg(plain.get_program())
-            .args(plain.get_args())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        for (name, _) in plain.get_envs() {
-            command.env_remove(name);
-        }
-        Self::from(command)
+            .args(plain.get_args());
+        Self::from(process::run_by(command))
     }
 
     fn from(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let url = line
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"))
-            .unwrap_or_else(|| panic!("no address in `{line}`"))
-            .to_owned();
+        let (child, line) = process::listening(command.stderr(Stdio::null()));
         Self {
             child,
-            url,
+            url: process::url(&line).to_owned(),
             line,
             client: reqwest::Client::new(),
         }
@@ -120,15 +109,11 @@ impl Drop for Gateway {
 }
 
 fn command(dir: &Path, more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    for name in ["PORT", "RUST_LOG", "TIDINGS_CONFIG", "TIDINGS_URL"] {
-        command.env_remove(name);
-    }
+    let mut command = process::tidings();
     command
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(dir)
         .args(more)
-        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command

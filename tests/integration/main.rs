@@ -13,6 +13,7 @@ mod malformed;
 mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
+mod process;
 mod redis;
 mod reload;
 mod resumes;

@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::ProptestConfig;
 
+use crate::process;
+
 /// Longest that something is waited for.
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -29,7 +31,7 @@ struct Gateway {
 
 impl Gateway {
     fn start() -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        let mut command = process::tidings();
         command.args(["serve", "--listen", "127.0.0.1:0"]);
         for setting in [
             "face.socketio.connect_timeout=1s",
@@ -41,16 +43,8 @@ impl Gateway {
         ] {
             command.args(["--set", setting]);
         }
-        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = piped.stderr(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let mut words = line.split_whitespace();
-        let url = words
-            .find(|word| word.starts_with("http://"))
-            .expect("an address");
-        let authority = url.trim_start_matches("http://").to_owned();
+        let (child, line) = process::listening(command.stderr(Stdio::piped()));
+        let authority = process::authority(&line).to_owned();
         Self { child, authority }
     }
 
@@ -101,12 +95,7 @@ impl Gateway {
     }
 
     fn rss_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap();
-        line.trim().trim_end_matches("kB").trim().parse().unwrap()
+        process::memory_kib(&self.child, "VmRSS")
     }
 
     /// Drains it. Returns what it logged; it must have left no task behind.

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use reqwest::Response;
 use serde_json::Value;
 
+use crate::process;
 use crate::redis::node::LIMIT;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -25,29 +26,10 @@ impl Served {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("tidings.toml");
         std::fs::write(&file, config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-        for name in [
-            "PORT",
-            "RUST_LOG",
-            "TIDINGS_CONFIG",
-            "TIDINGS_URL",
-            "REDIS_URL",
-        ] {
-            command.env_remove(name);
-        }
+        let mut command = process::tidings();
         command.args(["serve", "--insecure", "--listen", "127.0.0.1:0", "--config"]);
-        command.arg(&file).stdin(Stdio::null());
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let url = line
-            .split_whitespace()
-            .find(|word| word.starts_with("http"));
+        command.arg(&file).stderr(Stdio::piped());
+        let (mut child, line) = process::listening(&mut command);
         let (sender, log) = channel();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         std::thread::spawn(move || {
@@ -57,7 +39,7 @@ impl Served {
             }
         });
         Self {
-            url: url.unwrap().to_owned(),
+            url: process::url(&line).to_owned(),
             child,
             log,
             file,

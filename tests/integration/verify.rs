@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::process;
+
 /// Longest that something is waited for.
 const LIMIT: Duration = Duration::from_mins(1);
 
 fn verify(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    command.arg("verify").args(args).stdin(Stdio::null());
+    let mut command = process::tidings();
+    command.arg("verify").args(args);
     command
 }
 

@@ -153,6 +153,6 @@ impl Writer {
 /// Answers what waits.
 fn refuse(queue: &mut mpsc::Receiver<Queued>, trouble: &Trouble) {
     while let Ok(queued) = queue.try_recv() {
-        queued.job.finish(Err(Error::Unavailable(trouble.why())));
+        queued.job.settle(Err(Error::Unavailable(trouble.why())))();
     }
 }

@@ -1,5 +1,8 @@
 //! The writer: one thread that commits whatever waits, and then answers.
 //!
+//! All of a commit is visible before any of it is told, so that one walk of the subscribers hands
+//! on all of it: told one by one, 16 publishes in flight cost twice as much for each delivery.
+//!
 //! A transaction that fails as a whole is tried again job by job, so that a refusal concerns the
 //! jobs that cannot be done and no others.
 
@@ -16,7 +19,7 @@ use super::recovery::Trouble;
 use super::resumes::Resumes;
 use super::rows::{Ends, Stored};
 use super::shelf::Shelf;
-use super::{Job, Queued};
+use super::{Job, Queued, Tell};
 use crate::store::condition::Condition;
 use crate::store::config::Sqlite;
 use crate::store::{Config, Error};
@@ -74,8 +77,13 @@ impl Writer {
             self.shelf.back_up_suspect();
             let results = self.commit(&batch);
             self.measure();
-            for (queued, result) in batch.drain(..).zip(results) {
-                queued.job.finish(result);
+            let tells: Vec<Tell> = batch
+                .drain(..)
+                .zip(results)
+                .map(|(queued, result)| queued.job.settle(result))
+                .collect();
+            for tell in tells {
+                tell();
             }
             if let Some(trouble) = self.trouble.take() {
                 self.recover(&mut queue, trouble);

@@ -1,12 +1,13 @@
 //! A node: the real binary over a Redis, and what a client of it sees.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+
+use crate::process;
 
 /// Longest that something is waited for.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -29,36 +30,22 @@ impl Node {
 
     /// The same in an environment with more variables.
     pub(crate) fn start_in(redis: &str, settings: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-        for name in ["PORT", "RUST_LOG", "TIDINGS_CONFIG", "TIDINGS_URL"] {
-            command.env_remove(name);
-        }
+        let mut command = process::tidings();
         command
             .envs(environment.iter().copied())
             .args(["serve", "--listen", "127.0.0.1:0"]);
-        match redis {
-            "" => command.env_remove("REDIS_URL"),
-            redis => command.env("REDIS_URL", redis),
-        };
+        if !redis.is_empty() {
+            command.env("REDIS_URL", redis);
+        }
         for setting in settings {
             command.args(["--set", setting]);
         }
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let url = line
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"))
-            .unwrap_or_else(|| panic!("no address in `{line}`"))
-            .to_owned();
-        let client = reqwest::Client::new();
-        Self { child, url, client }
+        let (child, line) = process::listening(command.stderr(Stdio::null()));
+        Self {
+            child,
+            url: process::url(&line).to_owned(),
+            client: reqwest::Client::new(),
+        }
     }
 
     /// A node with more settings that is ready.

@@ -1,9 +1,8 @@
 //! A scan of a hundred thousand files: what the process takes for it, and how often it tells.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,6 +10,7 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::Client;
+use crate::process;
 
 /// Files, and in how many directories.
 const FILES: usize = 100_000;
@@ -31,31 +31,17 @@ impl Drop for Process {
 impl Process {
     fn start(root: &Path) -> (Self, String) {
         let roots = format!("producer.scan.roots={}", json!([root]));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
+        let mut command = process::tidings();
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--set", &roots])
-            .env_remove("REDIS_URL")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let address = line
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("http://"))
-            .unwrap_or_else(|| panic!("no address in `{line}`"))
-            .to_owned();
-        (Self(child), address)
+            .stderr(Stdio::null());
+        let (child, line) = process::listening(&mut command);
+        (Self(child), process::authority(&line).to_owned())
     }
 
     /// The most memory that it ever held, in KiB.
     fn peak_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let text = line.unwrap().trim().trim_end_matches(" kB");
-        text.parse().unwrap()
+        process::memory_kib(&self.0, "VmHWM")
     }
 }
 
