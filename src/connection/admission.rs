@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::auth::{Action, Principal, Refusal};
+use crate::auth::{self, Action, Principal, Refusal};
 use crate::connection::{CloseReason, Door};
+use crate::hub::Holder;
 use crate::limit::Limits;
 use crate::store;
 use crate::topic::TopicName;
@@ -19,6 +20,9 @@ const SLEEP_MAX: Duration = Duration::from_mins(1);
 pub enum Notice {
     /// Its token ends soon, at this time in seconds since the Unix epoch.
     Expiring(i64),
+    /// A topic that it follows as its own is another user's now: what it may not follow any longer
+    /// is to be ended. Nothing of that topic is handed to it meanwhile.
+    Lost,
     /// It is no longer let in.
     Ended(CloseReason),
 }
@@ -39,6 +43,7 @@ pub struct Admission {
     door: Door,
     state: Mutex<State>,
     refreshed: Notify,
+    lost: Notify,
 }
 
 struct State {
@@ -57,6 +62,7 @@ impl Admission {
                 told_of: None,
             }),
             refreshed: Notify::new(),
+            lost: Notify::new(),
         }
     }
 
@@ -81,6 +87,25 @@ impl Admission {
     /// The same, where nobody can be told of a store that is away: then nothing is allowed.
     pub async fn may_surely(&self, action: Action, topic: &TopicName) -> bool {
         self.may(action, topic).await.unwrap_or(false)
+    }
+
+    /// Who must go on owning a topic, if the client may follow it for no other reason.
+    pub fn holder(self: &Arc<Self>, topic: &TopicName) -> Option<Holder> {
+        let principal = self.principal();
+        if auth::may(&principal, Action::Subscribe, topic, None) {
+            return None;
+        }
+        let user = principal.user()?;
+        let admission = Arc::clone(self);
+        let goes_on = move |topic: &TopicName, owner: &str| {
+            let principal = admission.principal();
+            let may = auth::may(&principal, Action::Subscribe, topic, Some(owner));
+            if !may {
+                admission.lost.notify_one();
+            }
+            may
+        };
+        Some(Holder::new(user.into(), Box::new(goes_on)))
     }
 
     /// Whether it can ever end by itself.
@@ -131,6 +156,7 @@ impl Admission {
             let Some(ends) = principal.expires_at else {
                 tokio::select! {
                     () = self.refreshed.notified() => {}
+                    () = self.lost.notified() => return Notice::Lost,
                     _ = revoked.changed() => {}
                 }
                 continue;
@@ -150,6 +176,7 @@ impl Admission {
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(left).min(SLEEP_MAX)) => {}
                 () = self.refreshed.notified() => {}
+                () = self.lost.notified() => return Notice::Lost,
                 _ = revoked.changed() => {}
             }
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::hub::metrics::Delivered;
 use crate::hub::tally::Counters;
 use crate::hub::topic::State;
-use crate::hub::{Hub, Subscriber, Tally, TooManyTopics, Topic};
+use crate::hub::{Holder, Hub, Subscriber, Tally, TooManyTopics, Topic};
 use crate::topic::{Cursor, Event, Seq, TopicName};
 
 /// Where a subscriber wants to begin.
@@ -76,6 +76,7 @@ pub struct Seat {
     number: usize,
     counters: Counters,
     delivered: Delivered,
+    holder: Option<Box<Holder>>,
 }
 
 impl Hub {
@@ -119,6 +120,7 @@ impl Hub {
                     number,
                     counters: Counters::default(),
                     delivered,
+                    holder: None,
                 },
                 head: head.seq,
                 cursor,
@@ -203,6 +205,18 @@ impl Seat {
     /// The topic.
     pub const fn topic(&self) -> &Arc<Topic> {
         &self.topic
+    }
+
+    /// Binds its subscriber to a topic that is its own, if it may follow it for no other reason.
+    pub fn bind(&mut self, holder: Option<Holder>) {
+        self.holder = holder.map(Box::new);
+    }
+
+    /// Whether the topic is another user's by now, so that what was read is not handed on. Whoever
+    /// judges rights has been told then, and ends the subscription.
+    pub fn is_lost(&self) -> bool {
+        let holder = self.holder.as_ref();
+        holder.is_some_and(|holder| holder.has_lost(&self.topic))
     }
 
     /// Counts that the subscriber was told of a gap after it had attached.

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use crate::hub::tally::Counters;
-use crate::hub::{AttachError, Description, From, Gap, Hub, Lane, Read, Seat, Subscriber, Topic};
+use crate::hub::{
+    AttachError, Description, From, Gap, Holder, Hub, Lane, Read, Seat, Subscriber, Topic,
+};
 use crate::topic::{Cursor, Entry, Event, Seq, TopicName};
 
 /// Most entries that are taken from the ring at once.
@@ -175,7 +177,13 @@ impl Feed {
         self.cursor = begin.cursor;
         self.gap = begin.gap;
         self.backlog = begin.backlog.into();
-        true
+        !self.seat.is_lost()
+    }
+
+    /// Binds the reader to a topic that is its own: see [`Seat::bind`]. When the topic is another
+    /// user's, nothing comes any more.
+    pub fn bind(&mut self, holder: Option<Holder>) {
+        self.seat.bind(holder);
     }
 
     /// Counts an event that is handed over.
@@ -197,14 +205,21 @@ impl Feed {
         let (mut page, topic) = (Vec::new(), self.seat.topic());
         // It is pulled: whoever is far behind when it comes was held up.
         self.lane.hold_up();
-        match self.lane.read(topic, &self.cursor, PAGE, &mut page) {
+        let read = self.lane.read(topic, &self.cursor, PAGE, &mut page);
+        if self.seat.is_lost() {
+            return false;
+        }
+        match read {
             Read::Entries => {
                 self.page = page.into();
                 !self.page.is_empty() || self.gap.is_some() || !self.backlog.is_empty()
             }
             Read::Gap => {
-                self.seat.count_gap();
                 let (backlog, to) = self.seat.topic().joining();
+                if self.seat.is_lost() {
+                    return false;
+                }
+                self.seat.count_gap();
                 let from = std::mem::replace(&mut self.cursor, to.clone());
                 self.lane = Lane::new(to.seq);
                 self.gap = Some(Gap { from, to });

@@ -179,6 +179,16 @@ impl Topic {
         self.lock().fold.owner().cloned()
     }
 
+    /// Whose it is, if an event has said that it is somebody else's.
+    pub(crate) fn owner_other_than(&self, user: &str) -> Option<Arc<str>> {
+        let state = self.lock();
+        state
+            .fold
+            .owner()
+            .filter(|owner| ***owner != *user)
+            .cloned()
+    }
+
     /// How many subscribers it has on this node.
     pub fn subscribers(&self) -> usize {
         self.peek().seats.len()

@@ -1,6 +1,7 @@
 //! Who may enter, over real sockets: rights on every face, the end of tokens, stolen session ids,
 //! foreign pages, limits.
 
+mod addresses;
 mod faces;
 mod forgery;
 mod issuer;
@@ -130,14 +131,22 @@ impl Client {
 
     /// The next text that begins so.
     async fn until(&mut self, start: &str) -> String {
+        let mut said = self.all_until(start).await;
+        said.pop().expect("it ends with that text")
+    }
+
+    /// All texts up to the next that begins so.
+    async fn all_until(&mut self, start: &str) -> Vec<String> {
         let found = async {
+            let mut said = Vec::new();
             loop {
                 let message = self.0.next().await;
                 let message = message.unwrap_or_else(|| panic!("closed before `{start}`"));
-                if let Message::Text(text) = message.unwrap()
-                    && text.starts_with(start)
-                {
-                    return text.to_string();
+                if let Message::Text(text) = message.unwrap() {
+                    said.push(text.to_string());
+                    if text.starts_with(start) {
+                        return said;
+                    }
                 }
             }
         };

@@ -167,8 +167,11 @@ impl Caller {
     }
 
     /// The caller for as long as a stream of it is open.
-    pub(crate) fn attend(&self) -> Admission {
-        Admission::new(self.door.clone(), Arc::clone(&self.principal))
+    pub(crate) fn attend(&self) -> Arc<Admission> {
+        Arc::new(Admission::new(
+            self.door.clone(),
+            Arc::clone(&self.principal),
+        ))
     }
 
     /// Enters a stream of the caller into the roster, under the id that presence shows.

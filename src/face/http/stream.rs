@@ -6,6 +6,7 @@
 //! back with its cursor.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -50,7 +51,7 @@ struct Open {
     turn: Turn,
     /// What is sent at once, before any event.
     opening: Option<Vec<u8>>,
-    admission: Admission,
+    admission: Arc<Admission>,
     attendance: Attendance,
     _places: Places,
     _counted: OpenStream,
@@ -81,15 +82,18 @@ pub(crate) async fn open(
     let attendance = caller.enter_as(reader.connection.clone(), (form.transport(), path));
     let wanted = [(topic.clone(), from.cursor().cloned())];
     let _prepared = state.hub().prepare(&wanted).await?;
+    let mut feed = state.hub().follow(&topic, from, reader)?;
+    let admission = caller.attend();
+    feed.bind(admission.holder(&topic));
     let open = Open {
-        feed: state.hub().follow(&topic, from, reader)?,
+        feed,
         form,
         topic,
         keepalive_interval: state.config().keepalive_interval,
         drain: state.drain().clone(),
         turn: Turn::default(),
         opening: form.opening(state.config().sse_retry),
-        admission: caller.attend(),
+        admission,
         attendance,
         _places: caller.take_places().await?,
         _counted: state.metrics().stream_opened(),
@@ -157,8 +161,10 @@ impl Open {
 async fn ended(admission: &Admission, topic: &TopicName) -> CloseReason {
     loop {
         match admission.next().await {
-            Notice::Expiring(_) if admission.may_surely(Action::Subscribe, topic).await => {}
+            Notice::Expiring(_) | Notice::Lost
+                if admission.may_surely(Action::Subscribe, topic).await => {}
             Notice::Expiring(_) => return CloseReason::Expired,
+            Notice::Lost => return CloseReason::Revoked,
             Notice::Ended(reason) => return reason,
         }
     }

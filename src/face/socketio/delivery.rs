@@ -9,7 +9,7 @@ use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Direct, Exit, Link, Stage, State, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::recovery::offset::{Tail, Trail};
-use crate::hub::{Attached, Description, Gap, Lane, Read, Seat, Subscriber, Tally, Topic};
+use crate::hub::{Attached, Description, Gap, Holder, Lane, Read, Seat, Subscriber, Tally, Topic};
 use crate::topic::{Cursor, Entry, EventName, Seq, TopicName};
 use crate::wire::{Outbox, Sent};
 
@@ -121,6 +121,14 @@ impl Subscription {
         &self.topic
     }
 
+    /// For whom it must go on being the own topic, if the client may follow it for no other reason.
+    /// The caller holds no lock of the link.
+    pub(crate) fn holder(&self) -> Option<Holder> {
+        let link = self.link.upgrade()?;
+        let admission = link.lock().admission.clone()?;
+        admission.holder(&self.topic)
+    }
+
     /// Whether events of this name are wanted.
     pub(crate) fn wants(&self, name: &EventName) -> bool {
         self.events
@@ -174,7 +182,11 @@ impl Subscription {
         let suffix = state.suffix(place.number);
         let ending = (dialect, Tail::of(suffix.as_deref()));
         loop {
-            match self.due(place, ending) {
+            let due = self.due(place, ending);
+            if place.seat.is_lost() {
+                return true;
+            }
+            match due {
                 Due::Level => return true,
                 Due::Gap => {
                     self.leap(state, place, dialect);
@@ -267,6 +279,9 @@ impl Subscription {
     fn leap(&self, state: &mut State, place: &mut Place, dialect: Dialect) {
         let is_told = !place.seat.topic().joins_now(&place.cursor);
         let (backlog, to) = place.seat.topic().joining();
+        if place.seat.is_lost() {
+            return;
+        }
         let from = std::mem::replace(&mut place.cursor, to.clone());
         place.lane = Lane::new(to.seq);
         if let Some(resumable) = &mut state.resumable {

@@ -114,6 +114,7 @@ pub(crate) fn watch(
             let Some(link) = link.upgrade() else { return };
             match notice {
                 Notice::Expiring(at) => tell_expiring(&socket, at),
+                Notice::Lost => subscribing::drop_lost(&link, &socket, &admission).await,
                 Notice::Ended(reason) => {
                     put_out(socket, link, reason).await;
                     return;

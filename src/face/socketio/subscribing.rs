@@ -257,7 +257,11 @@ pub(crate) fn attach(
 ) -> Result<Attached, Problem> {
     let subscriber = Arc::<Subscription>::clone(subscription);
     let attached = desk.hub.attach(subscription.topic(), from, subscriber);
-    attached.map_err(|error| {
+    let bound = attached.map(|mut attached| {
+        attached.seat.bind(subscription.holder());
+        attached
+    });
+    bound.map_err(|error| {
         let (limit, code) = match error {
             AttachError::TooManyTopics(_) => (Limit::Topics, "too_many_topics"),
             AttachError::TooManySubscribers => (Limit::TopicSubscribers, "too_many_subscribers"),

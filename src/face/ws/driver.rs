@@ -152,6 +152,10 @@ impl Conversation {
             Happening::Drain => self.last_words().await,
             // The applications have no word for it; a client that can refreshes in time.
             Happening::Notice(Notice::Expiring(_)) => Ok(()),
+            Happening::Notice(Notice::Lost) => {
+                self.end_lost("this topic is somebody else's now").await?;
+                self.flush().await
+            }
             Happening::Notice(Notice::Ended(reason)) => Err(End::Ended(reason)),
         }
     }
@@ -266,13 +270,19 @@ impl Conversation {
             Err(error) => json!({ "type": "auth", "ok": false, "error": error.to_string() }),
         };
         self.send(socket::text(said.to_string())).await?;
+        self.end_lost("the new token does not allow this topic")
+            .await?;
+        self.flush().await
+    }
+
+    /// Follows no more what the client may not follow any longer, and tells the dialect.
+    async fn end_lost(&mut self, why: &str) -> Result<(), End> {
         for topic in self.follows.check().await {
-            let why = "the new token does not allow this topic".to_owned();
-            let topic = &topic;
+            let (topic, why) = (&topic, why.to_owned());
             self.tell_without_flush(Input::NotFollowed { topic, why })
                 .await?;
         }
-        self.flush().await
+        Ok(())
     }
 
     async fn last_words(&mut self) -> Result<(), End> {

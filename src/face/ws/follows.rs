@@ -90,7 +90,10 @@ impl Follows {
         {
             return Err(FollowError::Forbidden(topic));
         }
-        let feed = self.hub.follow(&topic, from, self.reader.clone())?;
+        let mut feed = self.hub.follow(&topic, from, self.reader.clone())?;
+        if self.judge == Judge::Door {
+            feed.bind(self.admission.holder(&topic));
+        }
         self.read_on(topic, feed);
         Ok(())
     }

@@ -151,3 +151,52 @@ async fn what_is_revoked_ends_within_two_seconds_and_stays_so() {
         .await;
     guarded.gateway.drain().await;
 }
+
+#[tokio::test]
+async fn a_topic_that_begins_anew_as_anothers_is_ended_for_who_owned_it() {
+    let guarded = Guarded::start(&[]).await;
+    let patterns = Topics {
+        sub: Some(&["job:*"]),
+        publish: None,
+    };
+    let by_pattern = token("eve", None, patterns, Duration::from_mins(10));
+    guarded.publish("job:a", Some("ann")).await;
+    let mut socketio = guarded.connect(&json!({"token": user("ann")})).await;
+    let mut stays = guarded.connect(&json!({ "token": by_pattern })).await;
+    for client in [&mut socketio, &mut stays] {
+        client.until("40").await;
+        assert_eq!(
+            client.ask(1, "subscribe", &json!("job:a")).await["ok"],
+            true
+        );
+    }
+    let path = format!("/ws/a?token={}", user("ann"));
+    let mut plain = guarded.websocket(&path, &[]).await.unwrap();
+    plain.say("{}").await;
+    plain.until("{").await;
+    let url = guarded.url(&format!("/v1/topics/job:a/events?token={}", user("ann")));
+    let stream = guarded.http.get(url).header("accept", "text/event-stream");
+    let stream = stream.send().await.unwrap();
+
+    let url = guarded.url("/v1/topics/job:a");
+    let deleted = guarded.http.delete(url).bearer_auth(admin()).send().await;
+    assert!(deleted.unwrap().status().is_success());
+    let event = json!({"name": "progress", "data": {"for": "bob alone"}, "owner": "bob"});
+    let path = "/v1/topics/job:a/events";
+    let (status, said) = guarded.post(path, &admin(), &event).await;
+    assert_eq!(status, 200, "{said}");
+
+    let heard = socketio.all_until(r#"42["unsubscribed""#).await.join(" ");
+    assert!(!heard.contains("bob alone"), "{heard}");
+    let again = socketio.ask(2, "subscribe", &json!("job:a")).await;
+    assert_eq!(again["code"], "unknown_topic", "{again}");
+    let heard = plain.last_words().await.join(" ");
+    assert!(heard.contains("somebody else's"), "{heard}");
+    assert!(!heard.contains("bob alone"), "{heard}");
+    let read = tokio::time::timeout(DEADLINE, stream.text()).await;
+    let heard = read.expect("the stream ends").unwrap();
+    assert!(heard.contains("progress"), "{heard}");
+    assert!(!heard.contains("bob alone"), "{heard}");
+    stays.until(r#"42["progress",{"for":"bob alone""#).await;
+    guarded.gateway.drain().await;
+}

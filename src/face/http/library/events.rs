@@ -89,7 +89,7 @@ struct Open {
     hub: Hub,
     drain: crate::drain::Drain,
     only: Option<LibraryId>,
-    admission: Admission,
+    admission: Arc<Admission>,
     made: watch::Receiver<u64>,
     signal: Arc<Signal>,
     places: HashMap<TopicName, (Seat, Cursor)>,
@@ -198,7 +198,8 @@ impl Open {
                 },
             };
             let signal = Arc::<Signal>::clone(&self.signal);
-            let attached = self.hub.attach(&topic, from, signal)?;
+            let mut attached = self.hub.attach(&topic, from, signal)?;
+            attached.seat.bind(self.admission.holder(&topic));
             if let (Some(gap), Some(opening)) = (&attached.gap, &mut self.opening) {
                 sse::gap(opening, &topic, gap);
             }
@@ -261,7 +262,8 @@ impl Open {
                 () = signal.notify.notified() => {}
                 () = self.drain.begun() => {}
                 notice = self.admission.next() => {
-                    if let Notice::Ended(_) = notice {
+                    if let Notice::Ended(_) | Notice::Lost = notice {
+                        // The client comes back, and is told what it may follow now.
                         return None;
                     }
                 }
@@ -292,7 +294,11 @@ impl Open {
                 continue;
             };
             let mut page: Vec<Arc<Entry>> = Vec::new();
-            match seat.topic().read(cursor, PAGE, &mut page) {
+            let read = seat.topic().read(cursor, PAGE, &mut page);
+            if seat.is_lost() {
+                continue;
+            }
+            match read {
                 Read::Entries => {}
                 Read::Gap => {
                     seat.count_gap();

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -62,7 +63,7 @@ struct Open {
     spoke_at: Instant,
     has_begun: bool,
     turn: Turn,
-    admission: Admission,
+    admission: Arc<Admission>,
     attendance: Attendance,
     _places: Places,
     _counted: OpenStream,
@@ -207,7 +208,7 @@ impl Open {
 async fn ended(admission: &Admission) -> CloseReason {
     loop {
         match admission.next().await {
-            Notice::Expiring(_) => {}
+            Notice::Expiring(_) | Notice::Lost => {}
             Notice::Ended(reason) => return reason,
         }
     }
