@@ -10,6 +10,7 @@ mod lifetime;
 mod limits;
 mod nodes;
 mod pages;
+mod refusals;
 mod rights;
 mod theft;
 
