@@ -9,6 +9,7 @@
 //   latency     publish on one node to delivery on another, p99 at --rate (1000) publishes a second (--loadgen)
 //   publishes   publishes a second through one Redis from 64 producers, each with several on their way
 //   polls       --requests (100000) polling requests of stock clients behind plain round robin: no error
+//               (ends after --seconds (1200) at the latest)
 //   kill        a node is killed, --rounds (10) times, with --clients (1000): who was on it resumes elsewhere
 //   roll        every node is restarted, --rounds (3) times, with --stalled (50) clients that read nothing
 //   redis       Redis is killed and comes back, --rounds (20) times, under --rate (500) publishes a second

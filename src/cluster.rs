@@ -104,6 +104,14 @@ impl Nodes {
         self.0.as_ref().is_none_or(|own| own.registry.is_joined())
     }
 
+    /// Waits until this node knows the others, for `cluster.join_timeout` at most: what other nodes'
+    /// clients show means nothing to it before.
+    pub async fn joined(&self) {
+        if let Some(own) = &self.0 {
+            own.registry.join(own.config.join_timeout).await;
+        }
+    }
+
     /// The other nodes that are known, with where they are reached.
     pub fn others(&self) -> Vec<(Uuid, String)> {
         let known = self.0.as_ref().map(|own| own.registry.all());

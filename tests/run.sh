@@ -169,8 +169,8 @@ suite_conformance() {
 
 suite_js() {
   if ! node_is_good; then skip js "Node 20 or newer is not there"; return; fi
-  if ! command -v redis-server >/dev/null || ! command -v haproxy >/dev/null || ! command -v nginx >/dev/null; then
-    debian redis-server redis-tools haproxy nginx || say "   what needs Redis, HAProxy or nginx will fail"
+  if ! command -v redis-server >/dev/null || ! command -v haproxy >/dev/null || ! command -v nginx >/dev/null || ! command -v caddy >/dev/null; then
+    debian redis-server redis-tools haproxy nginx caddy || say "   what needs Redis, HAProxy, nginx or Caddy will fail"
   fi
   npm_packages "$root/tests/clients/js" || { record js 0 1 0; return; }
   node_tests js 900 tests/clients/js/test/*.test.js

@@ -4,7 +4,8 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { crowd, isLossless, publisher, reckon, told } from "./crowd.mjs";
-import { house, pause, quantile, ready } from "./house.mjs";
+import { killNode, killRedis, roll as restart } from "../../tests/house/faults.mjs";
+import { house, pause, quantile } from "./house.mjs";
 import { replicated } from "./replicated.mjs";
 
 const BACK_MS = 60_000;
@@ -51,12 +52,7 @@ async function withCrowd({ number, nodes = 3, rate, clients, rounds, ...more }, 
 
 /** kill -9 of a node. */
 export async function kill({ number }) {
-  const run = await withCrowd({ number, rate: 100, clients: 1000, rounds: 10 }, async (home, round) => {
-    const at = round % home.nodes.length;
-    await home.nodes[at].stop("SIGKILL");
-    await pause(4000);
-    await home.again(at);
-  });
+  const run = await withCrowd({ number, rate: 100, clients: 1000, rounds: 10 }, (home, round) => killNode(home.nodes[round % home.nodes.length], 4000));
   const holds = isLossless(run.sum) && run.back.count > 0 && run.back.recovered === run.back.count && run.back.p99 <= 3000;
   return [{ work: `${run.shape.clients} clients, ${run.notes.length} × kill -9 of one of the nodes, ${run.told.published} publishes`, result: `${said(run.back)}; ${told(run.sum)}`, holds }];
 }
@@ -64,19 +60,10 @@ export async function kill({ number }) {
 /** SIGTERM of each node in turn, and its start again, with clients that read nothing among the others. */
 export async function roll({ number }) {
   const stalled = [];
-  const run = await withCrowd({ number, rate: 100, clients: 200, rounds: 3 }, async (home) => {
-    const drains = [];
-    for (let at = 0; at < home.nodes.length; at++) {
-      const node = home.nodes[at];
-      stalled.push(...(await Promise.all(Array.from({ length: number("stalled", 50) }, () => stall(node)))));
-      const begun = performance.now();
-      const { code } = await node.stop("SIGTERM", 60_000);
-      drains.push({ ms: performance.now() - begun, code });
-      await home.again(at);
-      await pause(500);
-    }
-    return drains;
-  });
+  const stallSome = async (node) => {
+    stalled.push(...(await Promise.all(Array.from({ length: number("stalled", 50) }, () => stall(node)))));
+  };
+  const run = await withCrowd({ number, rate: 100, clients: 200, rounds: 3 }, (home) => restart(home.nodes, stallSome));
   for (const socket of stalled) socket.destroy();
   const drains = run.notes.flat();
   const longest = Math.round(Math.max(...drains.map(({ ms }) => ms)));
@@ -112,15 +99,11 @@ function stall(node) {
 /** kill -9 of a Redis that keeps everything. */
 export async function redis({ number }) {
   const run = await withCrowd({ number, nodes: 2, keeps: true, rate: 500, clients: 200, rounds: 20 }, async (home, round, people) => {
-    await home.redis.kill();
-    await pause(1500);
-    const connected = people.connected();
-    await home.redis.restart();
+    const { back, seen: connected } = await killRedis(home.redis, home.nodes, 1000, people.connected);
     const begun = performance.now();
-    await Promise.all(home.nodes.map(ready));
     const node = home.nodes[round % home.nodes.length];
-    while ((await node.publish("session:crowd-0", "fact", {}).catch(() => null)) === null) await pause(10);
-    return { connected, ms: performance.now() - begun };
+    while ((await node.gateway.publish("session:crowd-0", "fact", {}).catch(() => null)) === null) await pause(10);
+    return { connected, ms: back + performance.now() - begun };
   });
   const longest = Math.round(Math.max(...run.notes.map(({ ms }) => ms)));
   const kept = run.notes.every(({ connected }) => connected === run.shape.clients) && run.back.count === 0;
@@ -144,7 +127,7 @@ export async function failover({ number }) {
     const run = await withCrowd({ number, nodes: 2, redis, env, rate: 500, clients: 100, rounds: 1 }, async (home) => {
       await pause(2000);
       await redis.failover(150);
-      await Promise.all(home.nodes.map(ready));
+      await Promise.all(home.nodes.map((node) => node.until(true)));
       await pause(2000);
     });
     const announced = run.sum.unannounced + run.sum.doubled + run.sum.disordered === 0;

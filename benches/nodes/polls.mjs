@@ -2,8 +2,6 @@
 import { crowd, isLossless, publisher, reckon, told } from "./crowd.mjs";
 import { house, pause } from "./house.mjs";
 
-const RUN_MS = 20 * 60_000;
-
 export async function polls({ number }) {
   const home = await house({ nodes: number("nodes", 3) });
   try {
@@ -12,13 +10,13 @@ export async function polls({ number }) {
     const people = await crowd(home.front.url, { ...shape, transports: ["polling"] });
     const publishing = publisher(home.nodes, { ...shape, rate: number("rate", 60) });
     const begun = performance.now();
-    while (home.front.counts.requests < requests && performance.now() - begun < RUN_MS) await pause(100);
+    while (home.front.counts.requests < requests && performance.now() - begun < number("seconds", 1200) * 1000) await pause(100);
     await publishing.stop();
     const sum = await reckon(people.members, publishing.told.acknowledged);
     const { requests: sent, errors, said } = home.front.counts;
     const dropped = people.members.filter((member) => member.returns.length > 0 || !member.socket.connected).length;
     people.close();
-    const relayed = (await Promise.all(home.nodes.map(relays))).reduce((sum, count) => sum + count, 0);
+    const relayed = (await Promise.all(home.nodes.map((node) => node.metric("tidings_relays_total", 'outcome="answered"')))).reduce((sum, count) => sum + count, 0);
     return [
       {
         work: `${shape.clients} stock clients on polling, ${home.nodes.length} nodes, plain round robin`,
@@ -29,10 +27,4 @@ export async function polls({ number }) {
   } finally {
     await home.stop();
   }
-}
-
-async function relays(node) {
-  const { body } = await node.http("GET", "/metrics");
-  const lines = body.split("\n").filter((line) => line.startsWith("tidings_relays_total{") && line.includes('outcome="answered"'));
-  return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
 }

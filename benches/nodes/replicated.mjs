@@ -5,7 +5,7 @@ import { startRedis } from "../../tests/clients/js/lib/redis.js";
 import { eventually } from "../../tests/clients/js/lib/gateway.js";
 import { pause } from "./house.mjs";
 
-const portOf = (redis) => new URL(redis.url).port;
+const portOf = ({ port }) => String(port);
 const cli = (port, ...args) => spawnSync("redis-cli", ["-p", port, ...args], { encoding: "utf8" }).stdout.trim();
 
 /** Starts them and waits until the replicas follow; answers what `startRedis` does, and `failover`. */
@@ -19,6 +19,7 @@ export async function replicated() {
   let to = primary;
   return {
     url: primary.url,
+    port: primary.port,
     get pid() {
       return to.pid;
     },

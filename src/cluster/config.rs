@@ -21,6 +21,12 @@ pub struct Config {
     /// Longest that connecting to another node may take.
     #[serde(with = "crate::quantity::duration")]
     pub connect_timeout: Duration,
+    /// Longest that a request waits for this node, which was just started, to learn of the others.
+    #[serde(with = "crate::quantity::duration")]
+    pub join_timeout: Duration,
+    /// How long a node that is silent is still sent what is for its sessions.
+    #[serde(with = "crate::quantity::duration")]
+    pub silence_max: Duration,
     /// How long a connection to another node is kept for the next request.
     #[serde(with = "crate::quantity::duration")]
     pub idle_timeout: Duration,

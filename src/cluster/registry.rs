@@ -1,13 +1,16 @@
 //! Who is there: what each node tells in Redis, as this node knows it.
 //!
 //! What is known stays known while Redis is away, and for a while when another node is missing from
-//! what Redis tells: after a Redis that forgot everything all nodes have to tell again.
+//! what Redis tells: after a Redis that forgot everything all nodes have to tell again. Where a node
+//! is reached stays known for longer still, for the sessions that it may have: a node that is silent
+//! may be slow, or away from Redis, and one that is gone takes no connection.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use http::uri::Authority;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -23,6 +26,8 @@ struct Peer {
     address: Authority,
     /// Redis has not told of it since.
     missing: Option<Instant>,
+    /// It is there, as far as is known.
+    is_present: bool,
 }
 
 /// The other nodes.
@@ -33,12 +38,29 @@ pub(super) struct Registry {
     own: RwLock<Option<String>>,
     /// When the newest beat that was answered began.
     beaten: tokio::sync::Mutex<Option<Instant>>,
-    is_joined: std::sync::atomic::AtomicBool,
+    /// Whether Redis has answered a beat.
+    joined: watch::Sender<bool>,
+}
+
+/// How long a node that Redis does not tell of any more is known.
+#[derive(Debug, Clone, Copy)]
+struct Ages {
+    /// As one of the nodes.
+    present: Duration,
+    /// As the one that has the sessions which bear its name.
+    reached: Duration,
 }
 
 impl Registry {
     pub(super) fn is_joined(&self) -> bool {
-        self.is_joined.load(std::sync::atomic::Ordering::Relaxed)
+        *self.joined.borrow()
+    }
+
+    /// Waits until this node knows the others; at most so long.
+    pub(super) async fn join(&self, limit: Duration) {
+        let mut joined = self.joined.subscribe();
+        let known = joined.wait_for(|is_joined| *is_joined);
+        let _ = tokio::time::timeout(limit, known).await;
     }
 
     fn get(&self, node: Uuid) -> Option<Authority> {
@@ -52,19 +74,20 @@ impl Registry {
         own.clone()
     }
 
-    /// All that are known, by their names.
+    /// All that are there, as far as is known, by their names.
     pub(super) fn all(&self) -> Vec<(Uuid, Authority)> {
         let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = peers
             .iter()
+            .filter(|(_, peer)| peer.is_present)
             .map(|(id, peer)| (*id, peer.address.clone()))
             .collect();
         all.sort_by_key(|(id, _)| *id);
         all
     }
 
-    /// Takes in what Redis tells. Returns how many other nodes are known.
-    fn take(&self, told: Vec<(Uuid, String)>, age: Duration) -> usize {
+    /// Takes in what Redis tells. Returns how many other nodes are there.
+    fn take(&self, told: Vec<(Uuid, String)>, ages: Ages) -> usize {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         for peer in peers.values_mut() {
@@ -72,12 +95,20 @@ impl Registry {
         }
         for (id, address) in told {
             if let Ok(address) = address.parse() {
-                let missing = None;
-                peers.insert(id, Peer { address, missing });
+                let peer = Peer {
+                    address,
+                    missing: None,
+                    is_present: true,
+                };
+                peers.insert(id, peer);
             }
         }
-        peers.retain(|_, peer| peer.missing.is_none_or(|since| now - since < age));
-        peers.len()
+        let is_within = |peer: &Peer, age| peer.missing.is_none_or(|since| now - since < age);
+        peers.retain(|_, peer| {
+            peer.is_present = is_within(peer, ages.present);
+            peer.is_present || is_within(peer, ages.reached)
+        });
+        peers.values().filter(|peer| peer.is_present).count()
     }
 }
 
@@ -142,11 +173,13 @@ impl Shared {
         self.secrets.take(&present.secret);
         let own = self.id;
         let others = present.nodes.into_iter().filter(|(id, _)| *id != own);
-        let age = redis.config().node_age;
-        let count = self.registry.take(others.collect(), age);
+        let ages = Ages {
+            present: redis.config().node_age,
+            reached: self.config.silence_max,
+        };
+        let count = self.registry.take(others.collect(), ages);
         self.metrics.nodes(count + 1);
-        let is_joined = &self.registry.is_joined;
-        if !is_joined.swap(true, std::sync::atomic::Ordering::Relaxed) {
+        if !self.registry.joined.send_replace(true) {
             tracing::info!(address, node = %own, "this node is known to the others");
         }
         true
@@ -182,20 +215,42 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_node_that_redis_forgot_is_known_for_its_age() {
+    async fn a_node_that_redis_forgot_is_known_for_its_age_and_reached_for_longer() {
         let registry = Registry::default();
         let age = Duration::from_secs(5);
+        let ages = Ages {
+            present: age,
+            reached: 2 * age,
+        };
         let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let both = || vec![(one, "a:1".to_owned()), (two, "b:2".to_owned())];
-        assert_eq!(registry.take(both(), age), 2);
-        assert_eq!(registry.take(Vec::new(), age), 2);
+        let only = || vec![(one, "a:9".to_owned())];
+        assert_eq!(registry.take(both(), ages), 2);
+        assert_eq!(registry.take(Vec::new(), ages), 2);
         tokio::time::advance(age / 2).await;
-        assert_eq!(registry.take(vec![(one, "a:9".to_owned())], age), 2);
+        assert_eq!(registry.take(only(), ages), 2);
         tokio::time::advance(age / 2).await;
-        assert_eq!(registry.take(vec![(one, "a:9".to_owned())], age), 1);
+        assert_eq!(registry.take(only(), ages), 1);
         assert_eq!(registry.all(), [(one, "a:9".parse().unwrap())]);
+        assert_eq!(registry.get(two), Some("b:2".parse().unwrap()));
+        tokio::time::advance(age).await;
+        assert_eq!(registry.take(only(), ages), 1);
         assert_eq!(registry.get(two), None);
-        assert_eq!(registry.take(both(), age), 2);
-        assert_eq!(registry.take(vec![(two, "no address".to_owned())], age), 2);
+        assert_eq!(registry.take(both(), ages), 2);
+        let unreadable = vec![(two, "no address".to_owned())];
+        assert_eq!(registry.take(unreadable, ages), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_the_others_waits_until_they_are_known_or_not_for_ever() {
+        let registry = Registry::default();
+        let limit = Duration::from_secs(5);
+        let begun = Instant::now();
+        registry.join(limit).await;
+        assert_eq!(begun.elapsed(), limit);
+        let told = async { registry.joined.send_replace(true) };
+        futures_util::future::join(registry.join(limit), told).await;
+        assert_eq!(begun.elapsed(), limit);
+        assert!(registry.is_joined());
     }
 }

@@ -1,63 +1,19 @@
-// What a house is made of, as real processes on loopback: redis-server, gateways over it, a balancer that
-// knows who is ready, and a network between a gateway and Redis that can be taken away.
-import { spawn } from "node:child_process";
+// What a house is made of, as real processes on loopback, besides the redis-server of `tests/clients/js/lib/redis.js`: gateways
+// over it, a balancer that knows who is ready, and a network between a gateway and Redis that can be taken away.
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer, connect } from "node:net";
-import { tmpdir } from "node:os";
-import path from "node:path";
 
 import { Gateway, eventually, freePort } from "../clients/js/lib/gateway.js";
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** A redis-server on a port of its own, with what its disk holds. `fsync` is "always" or "everysec". */
-export class Redis {
-  static async start(fsync = "always") {
-    const redis = new Redis();
-    redis.port = await freePort();
-    redis.dir = mkdtempSync(path.join(tmpdir(), "tidings-house-"));
-    redis.fsync = fsync;
-    await redis.begin();
-    return redis;
-  }
-
-  async begin() {
-    const keep = ["--save", "", "--appendonly", "yes", "--appendfsync", this.fsync, "--dir", this.dir];
-    this.child = spawn("redis-server", ["--port", String(this.port), "--bind", "127.0.0.1", ...keep], { stdio: "ignore" });
-    await eventually(() => answers(this.port), 30_000, "redis-server");
-  }
-
-  async kill() {
-    this.child.kill("SIGKILL");
-    await once(this.child, "exit");
-  }
-
-  signal(name) {
-    this.child.kill(name);
-  }
-
-  async end() {
-    this.child.kill("SIGKILL");
-    rmSync(this.dir, { recursive: true, force: true });
-  }
-}
-
-function answers(port) {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
-    socket.once("data", (data) => (socket.destroy(), resolve(String(data).startsWith("+PONG"))));
-    socket.once("error", () => resolve(false));
-    socket.setTimeout(500, () => (socket.destroy(), resolve(false)));
-  });
-}
 
 /** A gateway that comes and goes on one port. */
 export class Node {
   static async start(redisPort, settings = {}) {
     const node = new Node();
     node.port = await freePort();
-    node.env = { REDIS_URL: `redis://127.0.0.1:${redisPort}`, RUST_LOG: "warn", ...settings };
+    node.env = { REDIS_URL: `redis://127.0.0.1:${redisPort}`, RUST_LOG: process.env.RUST_LOG ?? "warn", ...settings };
     await node.begin();
     return node;
   }
@@ -66,15 +22,19 @@ export class Node {
     this.gateway = await Gateway.start({ port: this.port, env: this.env });
   }
 
-  /** Ends it, by default as `kill -9` does; answers how long it took in ms. */
+  /** Ends it, by default as `kill -9` does; answers how long that took in ms, and the code that it ended with. */
   async end(signal = "SIGKILL") {
     const begun = performance.now();
-    await this.gateway.stop(signal, 60_000);
-    return performance.now() - begun;
+    const { code } = await this.gateway.stop(signal, 60_000);
+    return { ms: performance.now() - begun, code };
   }
 
   get url() {
     return this.gateway.url;
+  }
+
+  get pid() {
+    return this.gateway.pid;
   }
 
   async isReady() {
@@ -94,13 +54,13 @@ export class Node {
 
   /** Its resident memory in MiB. */
   memory() {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.gateway.pid}/status`, "utf8"))[1]) / 1024;
+    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.pid}/status`, "utf8"))[1]) / 1024;
   }
 
-  /** The sum of a metric over its labels. */
-  async metric(name) {
+  /** The sum of a metric over its labels, of those that `label` is among if it is given. */
+  async metric(name, label = "") {
     const text = await (await fetch(`${this.url}/metrics`)).text();
-    const lines = text.split("\n").filter((line) => line.startsWith(name) && /^[ {]/.test(line.slice(name.length)));
+    const lines = text.split("\n").filter((line) => line.startsWith(name) && /^[ {]/.test(line.slice(name.length)) && line.includes(label));
     return lines.reduce((sum, line) => sum + Number(line.split(" ").pop()), 0);
   }
 }

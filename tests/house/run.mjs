@@ -8,7 +8,9 @@
 import { spawn } from "node:child_process";
 import { parseArgs } from "node:util";
 
-import { Balancer, Network, Node, Redis, sleep } from "./parts.mjs";
+import { startRedis } from "../clients/js/lib/redis.js";
+import { killNode, killRedis, roll } from "./faults.mjs";
+import { Balancer, Network, Node, sleep } from "./parts.mjs";
 
 const BIN = process.env.GATEWAY_BIN ?? "target/debug/tidings";
 const { positionals, values } = parseArgs({
@@ -31,7 +33,7 @@ const must = (holds, what) => holds || figures.failures.push(what);
 let state = Number(values.seed) >>> 0;
 const dice = (sides) => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0), state % sides);
 
-const redis = await Redis.start(name === "R1b" ? "everysec" : "always");
+const redis = await startRedis({ keeps: name === "R1b" ? "everysec" : "always" });
 const network = await Network.start(redis.port);
 const nodes = [];
 for (let n = 0; n < Number(values.nodes); n++) nodes.push(await Node.start(n === 0 ? network.port : redis.port));
@@ -66,12 +68,9 @@ probe.done = (async () => {
 
 const faults = {
   async R1() {
-    await redis.kill();
-    const away = nodes.map((node) => node.until(false));
-    worst("not_ready_after_ms", Math.max(...(await Promise.all(away))));
-    await sleep(1000);
-    await redis.begin();
-    worst("ready_again_after_ms", Math.max(...(await Promise.all(nodes.map((node) => node.until(true))))));
+    const { noticed, back } = await killRedis(redis, nodes, 1000);
+    worst("not_ready_after_ms", noticed);
+    worst("ready_again_after_ms", back);
   },
   async R2() {
     const before = nodes.map((node) => node.memory());
@@ -88,19 +87,9 @@ const faults = {
     network.heal();
     worst("ready_again_after_ms", await nodes[0].until(true));
   },
-  async R4() {
-    const node = nodes[dice(nodes.length)];
-    await node.end();
-    await sleep(Number(values.pause) * 1000);
-    await node.begin();
-    await node.until(true);
-  },
+  R4: () => killNode(nodes[dice(nodes.length)], Number(values.pause) * 1000),
   async R5() {
-    for (const node of nodes) {
-      worst("slowest_drain_ms", await node.end("SIGTERM"));
-      await node.begin();
-      await node.until(true);
-    }
+    worst("slowest_drain_ms", Math.max(...(await roll(nodes)).map(({ ms }) => ms)));
   },
 };
 faults.R1b = faults.R1;
@@ -155,7 +144,7 @@ must((figures.memory_more_mib ?? 0) <= 64, "memory grew by more than 64 MiB");
 balancer.end();
 for (const node of nodes) await node.end();
 network.end();
-await redis.end();
+await redis.stop();
 const { complaints, faults: made, memory, ...rest } = report;
 console.log(JSON.stringify({ ...figures, ...rest, complaints }, null, 2));
 process.exit(figures.failures.length === 0 ? 0 : 1);

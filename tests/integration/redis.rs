@@ -11,6 +11,7 @@ pub(crate) mod node;
 mod once;
 mod outage;
 mod presence;
+mod relays;
 pub(crate) mod server;
 
 use std::time::Duration;

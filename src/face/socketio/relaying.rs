@@ -35,6 +35,11 @@ impl SocketIo {
     where
         B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send + 'static,
     {
+        if !self.nodes.is_joined() && concerns_others(&request) {
+            // It was just started, behind something that does not ask whether it is ready: sessions of
+            // other nodes go on meanwhile, and those that begin here are to be known there.
+            Box::pin(self.nodes.joined()).await;
+        }
         let is_relayed = cluster::is_relayed(&request);
         if is_relayed {
             let Some(proven) = self.nodes.prove(&request) else {
@@ -155,6 +160,13 @@ where
 {
     let mut body = Box::pin(body);
     while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// Whether a request needs the other nodes known: all but the first of a websocket, whose session has
+/// one connection.
+fn concerns_others<B>(request: &Request<B>) -> bool {
+    let query = Query::parse(request.method(), request.uri().query());
+    query.is_ok_and(|query| query.sid.is_some() || query.transport == Transport::Polling)
 }
 
 fn sid_of(uri: &Uri) -> Option<Bytes> {

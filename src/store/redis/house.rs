@@ -1,18 +1,18 @@
-//! The house: which nodes are alive, and how many of something they have together.
+//! The house: how many of something the living nodes have together.
 //!
-//! Each node says at intervals that it is alive; one that is silent for `store.redis.node_age` does
-//! not count any more. What a node has (subscribers of a topic, connections of a user) it notes
-//! here, and one task tells Redis soon after, many at once; nobody waits for that. A count lives as
-//! long as its node, and is told again when Redis may have forgotten it.
+//! What a node has (subscribers of a topic, connections of a user) it notes here, and one task tells
+//! Redis soon after, many at once; nobody waits for that. A count lives as long as its node, and is
+//! told again when Redis may have forgotten it. Who lives is heard with each beat ([`super::nodes`]):
+//! a node that is silent for `store.redis.node_age` does not count any more.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fred::types::Value;
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::drain::Drain;
 use crate::store::Error;
@@ -31,10 +31,11 @@ const AT_ONCE: usize = 64;
 /// How long counts live in Redis without being told again.
 const AGE: Duration = Duration::from_mins(30);
 
-/// What this node has, and who else is alive.
+/// What this node has, and which nodes count.
 #[derive(Default)]
 pub(super) struct House {
     counts: Mutex<Counts>,
+    /// The names of the nodes that were alive at the newest beat.
     alive: Mutex<Arc<[Bytes]>>,
     changed: Notify,
 }
@@ -47,6 +48,12 @@ struct Counts {
 }
 
 impl House {
+    /// These nodes are alive.
+    pub(super) fn see(&self, nodes: impl Iterator<Item = Uuid>) {
+        let names = nodes.map(argument).collect();
+        *self.alive.lock().expect("no holder of the list panics") = names;
+    }
+
     /// Redis may have forgotten everything.
     pub(super) fn begin_anew(&self) {
         let mut counts = self.counts();
@@ -161,7 +168,7 @@ impl Redis {
 
     /// This node, as others know it.
     fn name(&self) -> Bytes {
-        argument(self.0.kept.node().simple())
+        argument(self.node_id())
     }
 
     /// The nodes that were alive a moment ago.
@@ -176,40 +183,6 @@ impl Redis {
         let others = alive.iter().filter(|node| **node != own);
         let names = others.filter_map(|node| std::str::from_utf8(node).ok());
         names.filter_map(|name| counts.get(name)).sum()
-    }
-
-    async fn say_alive(&self, is_leaving: bool) -> Result<(), Error> {
-        let age = self.0.config.redis.node_age;
-        let args = vec![
-            self.name(),
-            argument(age.as_millis()),
-            argument(if is_leaving { "1" } else { "0" }),
-        ];
-        let keys = vec![format!("{}alive", self.0.config.redis.prefix)];
-        let answer = self.run(&self.0.scripts.alive, keys, args).await?;
-        if let Answer::Told(_, mut told) = answer {
-            let nodes = told.next().map(Value::into_array).unwrap_or_default();
-            let nodes = nodes.into_iter().filter_map(Value::into_bytes).collect();
-            let alive = self.0.house.alive.lock();
-            *alive.expect("no holder of the list panics") = nodes;
-        }
-        Ok(())
-    }
-
-    async fn live_until(&self, drain: &Drain) {
-        let mut tick = tokio::time::interval(self.0.config.redis.node_age / 5);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                () = drain.doors_closed() => break,
-            }
-            if let Err(error) = self.say_alive(false).await {
-                tracing::debug!(%error, "the other nodes do not hear of this one");
-            }
-        }
-        // The others need not wait until it is missed.
-        drop(self.say_alive(true).await);
     }
 
     async fn tell_until(&self, drain: &Drain) {
@@ -244,8 +217,6 @@ struct Tally {
 }
 
 pub(super) fn start(redis: &Redis, drain: &Drain) {
-    let (living, until) = (redis.clone(), drain.clone());
-    drain.spawn(async move { living.live_until(&until).await });
-    let (telling, until) = (redis.clone(), drain.clone());
-    drain.spawn(async move { telling.tell_until(&until).await });
+    let (redis, until) = (redis.clone(), drain.clone());
+    drain.spawn(async move { redis.tell_until(&until).await });
 }

@@ -1,4 +1,5 @@
-//! Nodes: who shares this Redis, and where each is reached.
+//! Nodes: who shares this Redis, and where each is reached. A node beats at intervals: it tells that it
+//! is there and hears who else is, for whoever sends to the others and for whoever counts them.
 
 use std::net::IpAddr;
 
@@ -65,6 +66,7 @@ impl Redis {
                         nodes.push((id, text(address)));
                     }
                 }
+                self.0.house.see(nodes.iter().map(|(id, _)| *id));
                 Ok(Present {
                     secret: secret.unwrap_or_default(),
                     nodes,

@@ -75,6 +75,23 @@ impl Node {
         ready.unwrap_or_else(|_| panic!("never ready = {is_ready}"));
     }
 
+    /// Waits until it knows so many nodes, itself included.
+    pub(crate) async fn until_knowing(&self, count: usize) {
+        let line = format!("tidings_nodes {count}\n");
+        let known = async {
+            loop {
+                let request = self.client.get(format!("{}/metrics", self.url));
+                let metrics = request.send().await.unwrap().text().await.unwrap();
+                if metrics.contains(&line) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let known = tokio::time::timeout(LIMIT, known).await;
+        known.unwrap_or_else(|_| panic!("it never knows {count} nodes"));
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         let answer = self
             .client

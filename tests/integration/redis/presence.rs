@@ -139,15 +139,9 @@ async fn a_user_has_no_more_connections_than_they_may_on_all_nodes_together() {
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), Stream::of(answer))
     };
-    // Both nodes know of each other.
-    tokio::time::timeout(LIMIT, async {
-        while redis.cli(&["zcard", "tidings:alive"]) != "2" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    })
-    .await
-    .unwrap();
+    for node in [&one, &two] {
+        node.until_knowing(2).await;
+    }
     let (first, second) = (connect(&one).await, connect(&two).await);
     assert_eq!((first.0, second.0), (200, 200));
     assert_eq!(connect(&one).await.0, 429);

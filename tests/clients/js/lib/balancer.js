@@ -102,6 +102,7 @@ export async function roundRobin(nodes) {
 }
 
 const COMMANDS = {
+  caddy: (file) => ["caddy", "run", "--adapter", "caddyfile", "--config", file],
   haproxy: (file) => ["haproxy", "-db", "-f", file],
   nginx: (file, dir) => ["nginx", "-p", dir, "-c", file, "-g", `daemon off; pid ${dir}/nginx.pid; error_log stderr;`],
 };
@@ -116,10 +117,13 @@ export async function balancer(kind, name, nodes) {
     text = text.replaceAll(`${label}:3000`, `${node.hostname}:${node.port}`);
   }
   text = text.replaceAll(/(bind|listen) (:|)8080/g, `$1 127.0.0.1:${port}`);
+  // Caddy: this machine only, no port for its administration, and nothing outside the directory.
+  text = text.replace(/^:8080 \{/m, `{\n\tadmin off\n\tstorage file_system ${dir}\n}\nhttp://127.0.0.1:${port} {`);
   const file = join(dir, name);
   await writeFile(file, text);
   const [command, ...args] = COMMANDS[kind](file, dir);
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const env = { ...process.env, HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir };
+  const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
   const exited = new Promise((resolve, reject) => child.once("exit", resolve).once("error", reject));

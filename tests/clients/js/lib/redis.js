@@ -8,13 +8,13 @@ import { freePort, within } from "./gateway.js";
 const START_MS = 20_000;
 
 /**
- * Starts a server and waits until it takes connections; answers `{url, pid, kill, restart, stop}`. With `keeps` everything
- * it acknowledges is on its disk.
+ * Starts a server and waits until it takes connections; answers `{url, port, pid, kill, signal, restart, stop}`. With `keeps`
+ * everything it acknowledges is on its disk; `keeps` may be another word of `appendfsync`.
  */
 export async function startRedis({ keeps = false } = {}) {
   const port = await freePort();
   const dir = await mkdtemp(join(tmpdir(), "tidings-redis-"));
-  const keeping = keeps ? ["--appendonly", "yes", "--appendfsync", "always"] : ["--appendonly", "no"];
+  const keeping = keeps ? ["--appendonly", "yes", "--appendfsync", keeps === true ? "always" : keeps] : ["--appendonly", "no"];
   const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", ...keeping, "--dir", dir];
   let child, exited;
   const start = async () => {
@@ -33,6 +33,7 @@ export async function startRedis({ keeps = false } = {}) {
   await start();
   return {
     url: `redis://127.0.0.1:${port}`,
+    port,
     get pid() {
       return child.pid;
     },
@@ -40,6 +41,7 @@ export async function startRedis({ keeps = false } = {}) {
       child.kill("SIGKILL");
       await exited;
     },
+    signal: (name) => child.kill(name),
     restart: start,
     async stop() {
       child.kill("SIGTERM");

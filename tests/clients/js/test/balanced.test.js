@@ -162,7 +162,7 @@ it("a node that carries the polls of others drains, and their clients notice not
   }
 });
 
-for (const [kind, names] of Object.entries({ haproxy: ["haproxy.cfg", "haproxy-sticky.cfg"], nginx: ["nginx.conf", "nginx-sticky.conf"] }))
+for (const [kind, names] of Object.entries({ haproxy: ["haproxy.cfg", "haproxy-sticky.cfg"], nginx: ["nginx.conf", "nginx-sticky.conf"], caddy: ["Caddyfile", "Caddyfile-sticky"] }))
   for (const name of names)
     it(`${kind} with deploy/${name}`, { timeout: 120_000 }, async () => {
       const front = await balancer(kind, name, nodes.map((node) => node.url));
