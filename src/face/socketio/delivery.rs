@@ -166,18 +166,19 @@ impl Subscription {
     }
 
     /// Sends what is due. Returns whether the sink took everything.
-    fn send(&self, state: &mut State, sink: &mut impl Sink, dialect: Dialect) -> bool {
+    fn send(&self, state: &mut State, sink: &mut impl Sink, link: &Link) -> bool {
         let mut held = self.place();
         let Some(place) = held.as_mut() else {
             return true;
         };
         let suffix = state.suffix(place.number);
-        let ending = (dialect, Tail::of(suffix.as_deref()));
+        let tail = Tail::of(suffix.as_deref(), link.wants_cursors);
+        let ending = (link.dialect, tail);
         loop {
             match self.due(place, ending) {
                 Due::Level => return true,
                 Due::Gap => {
-                    self.leap(state, place, dialect);
+                    self.leap(state, place, link.dialect);
                     return true;
                 }
                 Due::Frames {
@@ -314,7 +315,7 @@ impl Subscriber for Subscription {
         let mut sink = &*outbox;
         // What waits for this connection alone goes first; a gap may add to it.
         let _ = link.send_direct(&mut state, &mut sink)
-            && self.send(&mut state, &mut sink, link.dialect)
+            && self.send(&mut state, &mut sink, &link)
             && link.send_direct(&mut state, &mut sink);
     }
 
@@ -399,7 +400,7 @@ impl Link {
         }
         let subscriptions = std::mem::take(&mut state.subscriptions);
         let took_all = subscriptions.iter().all(|subscription| {
-            subscription.send(state, sink, self.dialect) && self.send_direct(state, sink)
+            subscription.send(state, sink, self) && self.send_direct(state, sink)
         });
         state.subscriptions = subscriptions;
         took_all
@@ -434,7 +435,7 @@ impl Link {
                 Direct::Replay(event, number) => {
                     let known = state.resumable.as_ref().map(|known| &known.trail);
                     let suffix = moved.as_ref().or(known).map(|trail| trail.suffix(*number));
-                    let tail = Tail::of(suffix.as_deref());
+                    let tail = Tail::of(suffix.as_deref(), self.wants_cursors);
                     let frame = encode::replayed(event, self.dialect, tail);
                     (frame, known.map(|known| (known, *number, event.seq)))
                 }
