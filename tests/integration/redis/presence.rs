@@ -1,5 +1,6 @@
 //! Who is there, and how many may be: over all nodes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -98,6 +99,33 @@ async fn a_topic_has_no_more_subscribers_than_it_may_on_all_nodes_together() {
     held.push(one.stream(TOPIC, None).await);
 }
 
+/// Waits until two nodes know of each other: each has said twice that it is alive since both have, so
+/// that it has read the answer to the first time.
+async fn until_acquainted(redis: &Server) {
+    let heard = || redis.cli(&["zrange", "tidings:alive", "0", "-1", "withscores"]);
+    let times = |heard: String| -> BTreeMap<String, String> {
+        let lines: Vec<_> = heard.lines().map(str::to_owned).collect();
+        let pairs = lines.chunks_exact(2);
+        pairs.map(|two| (two[0].clone(), two[1].clone())).collect()
+    };
+    let acquainted = async {
+        let (mut before, mut beats) = (BTreeMap::new(), 0);
+        while beats < 2 {
+            let now = times(heard());
+            let is_later = |(node, at)| before.get(node).is_some_and(|before| before != at);
+            if now.len() == 2 && now.iter().all(is_later) {
+                beats += 1;
+            } else if before.len() == 2 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+            before = now;
+        }
+    };
+    let acquainted = tokio::time::timeout(LIMIT, acquainted).await;
+    acquainted.expect("both nodes say that they are alive");
+}
+
 async fn refusal(node: &Node) -> (u16, Value) {
     let request = node
         .client
@@ -139,15 +167,7 @@ async fn a_user_has_no_more_connections_than_they_may_on_all_nodes_together() {
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), Stream::of(answer))
     };
-    // Both nodes know of each other.
-    tokio::time::timeout(LIMIT, async {
-        while redis.cli(&["zcard", "tidings:alive"]) != "2" {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    })
-    .await
-    .unwrap();
+    until_acquainted(&redis).await;
     let (first, second) = (connect(&one).await, connect(&two).await);
     assert_eq!((first.0, second.0), (200, 200));
     assert_eq!(connect(&one).await.0, 429);
