@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { io } from 'socket.io-client';
-import { Browser, picture } from './browser.mjs';
-import { Gateway } from './gateway.mjs';
+import { picture } from './browser.mjs';
+import { Gateway, forTests } from './gateway.mjs';
 
 const SECRET = 'a secret of the tests, long enough to be one';
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
@@ -36,16 +36,7 @@ const sticksOut = (tab) => tab.evaluate(() => Math.max(0, document.documentEleme
 describe('the dashboard', { timeout: 240_000 }, () => {
   let gateway;
   let browser;
-
-  before(async () => {
-    gateway = await Gateway.start();
-    browser = await Browser.start();
-  });
-
-  after(async () => {
-    await browser?.stop();
-    await gateway?.stop();
-  });
+  forTests((made) => ({ gateway, browser } = made));
 
   test('keeps the list of topics live, filters it, and is used with the keyboard alone', async () => {
     await gateway.publish('session:alpha', 'progress', { progress: 10 });
@@ -251,16 +242,7 @@ describe('the dashboard', { timeout: 240_000 }, () => {
 describe('the dashboard of a gateway that asks who somebody is', { timeout: 120_000 }, () => {
   let gateway;
   let browser;
-
-  before(async () => {
-    gateway = await Gateway.start({ TIDINGS__AUTH__MODE: 'token', TIDINGS__AUTH__JWT__SECRET: SECRET });
-    browser = await Browser.start();
-  });
-
-  after(async () => {
-    await browser?.stop();
-    await gateway?.stop();
-  });
+  forTests((made) => ({ gateway, browser } = made), { TIDINGS__AUTH__MODE: 'token', TIDINGS__AUTH__JWT__SECRET: SECRET });
 
   const publish = (topic, name, data, more = {}) =>
     fetch(`${gateway.origin}/v1/topics/${topic}/events`, {

@@ -19,7 +19,7 @@ export class Gateway {
    * `port` 0 takes a free one; `env` adds settings (`TIDINGS__...`); `args` replaces the arguments after `serve`.
    */
   static async start({ port = 0, env = {}, args } = {}) {
-    const gateway = new Gateway();
+    const gateway = new this();
     await gateway.#spawn(args ?? ["serve", "--listen", `127.0.0.1:${port}`], env);
     return gateway;
   }
