@@ -232,6 +232,8 @@ describe('the dashboard', { timeout: 240_000 }, () => {
       const tab = await browser.open(`${gateway.origin}/?view=${view}`, { ...PHONE, colorScheme: 'dark' });
       await tab.getByText('Live', { exact: true }).waitFor();
       assert.equal(await sticksOut(tab), 0, view);
+      const hidden = await tab.locator('.tabs').evaluate((tabs) => tabs.scrollWidth - tabs.clientWidth);
+      assert.equal(hidden, 0, `${view}: every page can be reached without scrolling`);
       await picture(tab, `phone-${view}`);
       assert.deepEqual(tab.complaints, []);
       await tab.context().close();
