@@ -2,10 +2,12 @@
 
 import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Gateway as Running } from '../clients/js/lib/gateway.js';
+import { BINARY, Gateway as Running } from '../clients/js/lib/gateway.js';
 import { Browser } from './browser.mjs';
 
 const CLIENT_DIR = fileURLToPath(new URL('node_modules/socket.io-client/dist', import.meta.url));
+
+export { BINARY };
 
 export class Gateway extends Running {
   /** Starts it, with settings for its environment, and waits until it says where it listens. */

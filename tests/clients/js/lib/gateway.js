@@ -6,7 +6,8 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { once } from "node:events";
 
-const BINARY = process.env.GATEWAY_BIN ?? fileURLToPath(new URL("../../../../target/debug/tidings", import.meta.url));
+/** Where the binary is. */
+export const BINARY = process.env.GATEWAY_BIN ?? fileURLToPath(new URL("../../../../target/debug/tidings", import.meta.url));
 const START_MS = 20_000;
 
 /** A running gateway. Make one with `Gateway.start`. */
