@@ -9,9 +9,10 @@ use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Direct, Exit, Link, Stage, State, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::recovery::offset::{Tail, Trail};
+use crate::face::socketio::sink::Sink;
 use crate::hub::{Attached, Description, Gap, Lane, Read, Seat, Subscriber, Tally, Topic};
 use crate::topic::{Cursor, Entry, EventName, Seq, TopicName};
-use crate::wire::{Outbox, Sent};
+use crate::wire::Sent;
 
 /// Most events of one vectored write.
 const BATCH_EVENTS_MAX: usize = 64;
@@ -21,45 +22,6 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// The name of this face in metrics.
 const FACE: &str = "socketio";
-
-/// Something that takes whole batches of frames, or nothing.
-pub(crate) trait Sink {
-    fn offer(&mut self, frames: &[Bytes]) -> Sent;
-}
-
-impl Sink for &Outbox {
-    fn offer(&mut self, frames: &[Bytes]) -> Sent {
-        self.send(frames)
-    }
-}
-
-/// The frames that go into the body of a poll. It takes batches until its bound is passed.
-pub(crate) struct PollBody {
-    pub(crate) frames: Vec<Bytes>,
-    bytes: usize,
-    bytes_max: usize,
-}
-
-impl PollBody {
-    pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self {
-            frames: Vec::new(),
-            bytes: 0,
-            bytes_max,
-        }
-    }
-}
-
-impl Sink for PollBody {
-    fn offer(&mut self, frames: &[Bytes]) -> Sent {
-        if self.bytes >= self.bytes_max {
-            return Sent::Blocked;
-        }
-        self.bytes += frames.iter().map(Bytes::len).sum::<usize>();
-        self.frames.extend_from_slice(frames);
-        Sent::Taken
-    }
-}
 
 /// One topic that a link subscribes to.
 pub(crate) struct Subscription {
