@@ -51,6 +51,13 @@ pub fn current() -> Origin {
     CURRENT.try_with(Clone::clone).unwrap_or(Origin::INTERNAL)
 }
 
+/// The step of a trace that is being done, if it is recorded and somebody takes what is recorded.
+pub fn recorded() -> Option<Box<Parent>> {
+    spans()?;
+    let trace = CURRENT.try_with(|origin| origin.trace).ok()?;
+    trace.filter(|trace| trace.is_sampled).map(Box::new)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,7 +117,7 @@ fn show(followed: &Followed, screen: &mut Screen) -> anyhow::Result<()> {
             Told::Line(line) => screen.line(&line),
         },
         Followed::Gap(_) => screen.line("(some events are gone; what is left follows)"),
-        Followed::Lost(why) => screen.line(&format!("({why}; connecting again)")),
+        Followed::Lost(why) => screen.line(&format!("({why}; trying again)")),
     }
 }
 

@@ -31,6 +31,7 @@ mod request;
 mod requests;
 mod sessions;
 pub mod shim;
+mod sink;
 mod sockets;
 mod standing;
 mod subscribing;

@@ -8,10 +8,12 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
+use crate::hub::metrics::age;
 use crate::hub::{Hub, Tally, Topic};
 use crate::origin::{SpanKind, Step};
-use crate::topic::{Arrival, Event, Seq};
+use crate::topic::{Event, Seq};
 
 /// Subscribers that are woken between two yields.
 const CHUNK: usize = 64;
@@ -49,11 +51,15 @@ pub struct Description {
 
 /// Records that an event of a trace has been handed to all subscribers that had room.
 fn told(event: &Event, topic: &Topic) {
-    let Arrival { at, trace } = &event.arrival;
-    let (Some(above), Some(at)) = (trace, at) else {
+    let Some(above) = &event.arrival.trace else {
         return;
     };
-    if let Some(step) = Step::of(above.child(), Some(above.span), *at) {
+    // What came from another node was numbered by that node's clock.
+    let numbered = Instant::now().checked_sub(age(event));
+    let Some(began) = event.arrival.at.or(numbered) else {
+        return;
+    };
+    if let Some(step) = Step::of(above.child(), Some(above.span), began) {
         let facts = vec![
             ("messaging.destination.name", topic.name().to_string()),
             ("messaging.message.id", event.id.to_string()),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::hub::clarification::{self, AnswerError, Named};
 use crate::hub::jobs::{self, Lease};
 use crate::hub::{Answer, AppendError, Hub, Idempotency, Receipt, Topic, append};
+use crate::origin;
 use crate::store::{self, Appended, Given, Guard, Redis, Sign, Write, new_epoch};
 use crate::topic::{
     Class, Cursor, Draft, Epoch, Event, Forbidden, Kind, Place, Seq, Status, Step, TopicName,
@@ -325,7 +326,9 @@ impl Hub {
             id: Uuid::now_v7(),
             timestamp_ms: jiff::Timestamp::now().as_millisecond(),
         };
-        Arc::new(draft.seal(place, class))
+        let mut event = draft.seal(place, class);
+        event.arrival.trace = origin::recorded();
+        Arc::new(event)
     }
 }
 

@@ -168,10 +168,9 @@ impl Hub {
             timestamp_ms: jiff::Timestamp::now().as_millisecond(),
         };
         let mut event = draft.seal(place, class);
-        let traced = origin::current().trace.filter(|trace| trace.is_sampled);
         event.arrival = Arrival {
             at: Some(Instant::now()),
-            trace: traced.filter(|_| origin::spans().is_some()).map(Box::new),
+            trace: origin::recorded(),
         };
         Arc::new(event)
     }

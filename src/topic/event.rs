@@ -134,10 +134,10 @@ pub struct Event {
 }
 
 /// How an event came into this process. Lives in memory only, and is nothing for what was read from
-/// a log or came from another node.
+/// a log.
 #[derive(Debug, Clone, Default)]
 pub struct Arrival {
-    /// When it was numbered, by a clock that nobody sets.
+    /// When it was numbered, by a clock that nobody sets; nothing for what Redis numbered.
     pub at: Option<Instant>,
     /// The step of a trace that published it, if that is recorded.
     pub trace: Option<Box<Parent>>,

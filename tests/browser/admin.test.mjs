@@ -1,18 +1,14 @@
 /** The npm package @socket.io/admin-ui, unchanged, and its protocol. Needs GATEWAY_BIN; CHROMIUM and SCREENSHOTS_DIR are optional. */
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { io } from 'socket.io-client';
 import { Browser, picture } from './browser.mjs';
+import { serveFiles } from './files.mjs';
 import { Gateway } from './gateway.mjs';
 
 const UI = fileURLToPath(new URL('node_modules/@socket.io/admin-ui/ui/dist', import.meta.url));
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.png': 'image/png', '.svg': 'image/svg+xml' };
 /** As bcryptjs makes it, of `changeit`. */
 const SETTINGS = {
   TIDINGS__FACE__SOCKETIO__ADMIN_UI__ENABLED: 'true',
@@ -20,23 +16,6 @@ const SETTINGS = {
   TIDINGS__FACE__SOCKETIO__ADMIN_UI__SERVER_ID: 'the node of the tests',
 };
 const CREDENTIALS = { username: 'admin', password: 'changeit' };
-
-/** Serves the UI as its package ships it. */
-async function serveUi() {
-  const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, 'http://ui');
-    const file = path.join(UI, pathname === '/' ? 'index.html' : path.normalize(pathname));
-    try {
-      const content = await readFile(file);
-      response.writeHead(200, { 'Content-Type': TYPES[path.extname(file)] ?? 'application/octet-stream' }).end(content);
-    } catch {
-      response.writeHead(404).end();
-    }
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return server;
-}
 
 /** An onlooker that notes what it is told. */
 class Onlooker {
@@ -81,9 +60,9 @@ describe('the admin UI', { timeout: 180_000 }, () => {
   let ui;
 
   before(async () => {
-    ui = await serveUi();
+    ui = await serveFiles(UI);
     // Its page asks with credentials, which a browser allows only to an origin that is named.
-    const origins = JSON.stringify([`http://127.0.0.1:${ui.address().port}`]);
+    const origins = JSON.stringify([ui.origin]);
     gateway = await Gateway.start({ ...SETTINGS, TIDINGS__FACE__HTTP__CORS_ORIGINS: origins });
     browser = await Browser.start();
   });
@@ -100,7 +79,7 @@ describe('the admin UI', { timeout: 180_000 }, () => {
     const tab = await browser.open('about:blank');
     // Its page asks for fonts elsewhere; nothing here needs them.
     await tab.route((url) => !['127.0.0.1', 'localhost'].includes(url.hostname), (route) => route.abort());
-    await tab.goto(`http://127.0.0.1:${ui.address().port}/`);
+    await tab.goto(`${ui.origin}/`);
     await tab.getByLabel('Server URL').fill(gateway.origin);
     await tab.getByLabel('Username').fill('admin');
     await tab.getByLabel('Password').fill('wrong');
@@ -110,9 +89,9 @@ describe('the admin UI', { timeout: 180_000 }, () => {
     await tab.getByRole('button', { name: 'Connect' }).click();
     await tab.getByText('connected', { exact: true }).first().waitFor();
     await picture(tab, 'admin-ui');
-    await tab.goto(`http://127.0.0.1:${ui.address().port}/#/servers/`);
+    await tab.goto(`${ui.origin}/#/servers/`);
     await tab.getByText('the node of the tests').first().waitFor();
-    await tab.goto(`http://127.0.0.1:${ui.address().port}/#/sockets/`);
+    await tab.goto(`${ui.origin}/#/sockets/`);
     await tab.getByText(client.id).first().waitFor();
     await picture(tab, 'admin-ui-sockets');
     await tab.getByText(client.id).first().click();

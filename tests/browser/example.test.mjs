@@ -3,42 +3,25 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
-import http from 'node:http';
-import path from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Browser, picture } from './browser.mjs';
-import { Gateway } from './gateway.mjs';
+import { picture } from './browser.mjs';
+import { serveFiles } from './files.mjs';
+import { forTests } from './gateway.mjs';
 import { Proxy } from './proxy.mjs';
 
 const EXAMPLE = fileURLToPath(new URL('../../clients/typescript/examples/react/', import.meta.url));
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
 
-let browser, gateway, proxy, pages, origin;
+let browser, gateway, proxy, pages;
 
-before(async () => {
-  [browser, gateway] = await Promise.all([Browser.start(), Gateway.start()]);
+forTests(async (made) => {
+  ({ gateway, browser } = made);
   proxy = await Proxy.start(gateway.port);
-  pages = http.createServer(async (request, response) => {
-    const { pathname } = new URL(request.url, 'http://page');
-    const file = path.join(EXAMPLE, 'dist', pathname === '/' ? 'index.html' : path.normalize(pathname));
-    try {
-      const body = await readFile(file);
-      response.writeHead(200, { 'Content-Type': TYPES[path.extname(file)] ?? 'application/octet-stream' }).end(body);
-    } catch {
-      response.writeHead(404).end(`${file} is not there: run \`npm run build\` in clients/typescript/examples/react`);
-    }
-  });
-  pages.listen(0, '127.0.0.1');
-  await once(pages, 'listening');
-  origin = `http://127.0.0.1:${pages.address().port}`;
+  pages = await serveFiles(`${EXAMPLE}dist`);
 });
-
 after(async () => {
-  pages.close();
-  await Promise.all([browser.stop(), proxy.stop()]);
-  await gateway.stop();
+  pages?.close();
+  await proxy?.stop();
 });
 
 /** The worker of the example. */
@@ -52,7 +35,7 @@ function work(session) {
 }
 
 test('a page shows a session, answers its question and survives a cut line', async () => {
-  const tab = await browser.open(`${origin}/?session=shown&gateway=${encodeURIComponent(proxy.origin)}`);
+  const tab = await browser.open(`${pages.origin}/?session=shown&gateway=${encodeURIComponent(proxy.origin)}`);
   await tab.getByText('live', { exact: true }).waitFor();
   assert.deepEqual(tab.complaints, []);
   const worked = work('shown');
@@ -82,7 +65,7 @@ test('a page that comes late shows the whole story, and another session when tol
   const topic = 'session:late';
   await gateway.publish(topic, 'progress', { progress: 40, message: 'half way' });
   await gateway.publish(topic, 'model_result', { modelName: 'm', result: 'r' });
-  const tab = await browser.open(`${origin}/?session=late&gateway=${encodeURIComponent(gateway.origin)}`);
+  const tab = await browser.open(`${pages.origin}/?session=late&gateway=${encodeURIComponent(gateway.origin)}`);
   await tab.getByText('half way').waitFor();
   assert.equal(await tab.getByRole('listitem').innerText(), 'm r');
   await tab.getByLabel('Session').fill('nobody');

@@ -1,9 +1,9 @@
 /** The page against the real gateway, in a real browser. Needs GATEWAY_BIN; CHROMIUM and SCREENSHOTS_DIR are optional. */
 
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { Browser, picture, seen, sequencesOn } from './browser.mjs';
-import { Gateway } from './gateway.mjs';
+import { describe, test } from 'node:test';
+import { picture, seen, sequencesOn } from './browser.mjs';
+import { Gateway, forTests } from './gateway.mjs';
 import { Proxy } from './proxy.mjs';
 
 /** What Chromium itself reports when a line is cut or an answer is a refusal. */
@@ -13,16 +13,7 @@ const REFUSED = /^Failed to load resource: the server responded with a status of
 describe('the page', { timeout: 240_000 }, () => {
   let gateway;
   let browser;
-
-  before(async () => {
-    gateway = await Gateway.start();
-    browser = await Browser.start();
-  });
-
-  after(async () => {
-    await browser?.stop();
-    await gateway?.stop();
-  });
+  forTests((made) => ({ gateway, browser } = made));
 
   const topicPage = (topic, options) => browser.open(`${gateway.origin}/?topic=${topic}`, options);
 

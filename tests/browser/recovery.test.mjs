@@ -1,20 +1,12 @@
 /** The stock client in a real browser: which handshake it makes, and that it goes on where it was. */
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { Browser } from './browser.mjs';
-import { Gateway } from './gateway.mjs';
+import { test } from 'node:test';
+import { forTests } from './gateway.mjs';
 
 let gateway;
 let browser;
-before(async () => {
-  gateway = await Gateway.start();
-  browser = await Browser.start();
-});
-after(async () => {
-  await browser?.stop();
-  await gateway?.stop();
-});
+forTests((made) => ({ gateway, browser } = made));
 
 for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']]) {
   test(`recovered in the browser on ${transports.join(' and ')}`, async () => {

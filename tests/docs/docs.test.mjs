@@ -109,18 +109,24 @@ const runners = {
   sh: (file) => ["bash", ["-euo", "pipefail", file], ".sh"],
 };
 
+/** A gateway for the tests around, and a folder beside the packages of the stock clients, so that they are found. */
+function forTests(hand) {
+  let gateway, folder;
+  before(async () => {
+    gateway = await Gateway.start();
+    folder = mkdtempSync(path.join(ROOT, "tests/clients/js/.docs-"));
+    hand({ gateway, folder });
+  });
+  after(async () => {
+    if (folder) rmSync(folder, { recursive: true });
+    await gateway?.stop();
+  });
+}
+
 for (const name of ["docs/dashboard.md", "docs/migration.md", "docs/operations.md", "docs/protocols.md"]) {
   describe(name, () => {
     let gateway, folder;
-    before(async () => {
-      gateway = await Gateway.start();
-      // Beside the packages of the stock clients, so that they are found.
-      folder = mkdtempSync(path.join(ROOT, "tests/clients/js/.docs-"));
-    });
-    after(async () => {
-      rmSync(folder, { recursive: true });
-      await gateway.stop();
-    });
+    forTests((made) => ({ gateway, folder } = made));
     const blocks = [...read(name).matchAll(BLOCK)];
     assert.ok(blocks.length > 0, `${name} has blocks to run`);
     for (const [n, [, language, code, output = ""]] of blocks.entries()) {
@@ -168,14 +174,7 @@ describe("docs/inbox.md", () => {
 
 describe("README.md", () => {
   let gateway, folder;
-  before(async () => {
-    gateway = await Gateway.start();
-    folder = mkdtempSync(path.join(ROOT, "tests/clients/js/.docs-"));
-  });
-  after(async () => {
-    rmSync(folder, { recursive: true });
-    await gateway.stop();
-  });
+  forTests((made) => ({ gateway, folder } = made));
 
   test("what it receives with is told what it publishes", async () => {
     const blocks = [...read("README.md").matchAll(BLOCK)].map(([, language, code]) => ({ language, code }));

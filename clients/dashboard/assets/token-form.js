@@ -26,7 +26,7 @@ export class TokenForm extends HTMLElement {
           { on: { submit: (event) => this.#submit(event) } },
           h('div', { class: 'field' }, h('label', { for: 'token', text: 'Token' }), this.field),
           this.error,
-          h('div', { class: 'form-actions' }, this.button, h('span', { class: 'hint' }, 'On the command line: ', h('code', { text: 'tidings token --sub me --role admin' }))),
+          h('div', { class: 'form-actions' }, this.button, h('span', { class: 'hint' }, 'On the command line: ', h('code', { text: 'tidings token user me --role admin' }))),
         ),
       ),
     );

@@ -47,7 +47,7 @@ def test_a_stream_goes_on_with_a_fresh_token_when_the_old_one_has_expired(guarde
     topic, given = f"session:{fresh()}", []
 
     def reader() -> str:
-        given.append(token(2, sub="reader", sub_topics=["session:*"]))
+        given.append(token(4, sub="reader", sub_topics=["session:*"]))
         return given[-1]
 
     with sync.Producer(guarded.url, token=token(600, sub="worker", pub_topics=["session:*"])) as producer:

@@ -81,7 +81,7 @@ def test_a_cancelled_task_is_no_cancelled_job(gateway: Gateway):
     id = fresh()
 
     async def work() -> None:
-        async with Job(id, lease=0.5):
+        async with Job(id, lease=3):
             await asyncio.Event().wait()
 
     async def main() -> None:
@@ -98,9 +98,9 @@ def test_a_cancelled_task_is_no_cancelled_job(gateway: Gateway):
 
 def test_a_lease_is_kept_while_the_block_runs_and_lost_with_the_worker(gateway: Gateway):
     id, other = fresh(), fresh()
-    with sync.Job(id, lease=0.9):
+    with sync.Job(id, lease=3):
         # A longer lease that nobody keeps runs out meanwhile.
-        gateway.http("POST", "/v1/jobs", {"id": other, "lease": "2s"})
+        gateway.http("POST", "/v1/jobs", {"id": other, "lease": "4s"})
         gateway.http("POST", f"/v1/jobs/{other}/started", {})
         eventually(lambda: job_of(gateway, other)["status"] == "failed")
         assert job_of(gateway, id)["status"] == "in_progress"

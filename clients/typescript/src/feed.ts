@@ -5,7 +5,7 @@ import type { GapPayload } from "./wire.js";
 export interface Reader {
   /** A snapshot begins: what was known before is not continued. Told before the snapshot's events. */
   begun?(gap?: GapPayload): void;
-  event(name: string, data: unknown, cursor: string | undefined, isReplayed: boolean): void;
+  event(name: string, data: unknown, cursor: string, isReplayed: boolean): void;
   /** The snapshot is complete. */
   settled?(): void;
   /** The subscription stands. */
@@ -77,13 +77,13 @@ export class Feed {
     if (seq === 0) this.settle();
   }
 
-  /** An event came. Without a place it cannot be told from one that came before. */
-  take(name: string, data: unknown, place: Place | undefined, isReplayed: boolean): void {
-    if (!place) return this.reader.event(name, data, undefined, isReplayed);
+  /** An event came. Only an object says that it is replayed; whatever a snapshot holds is. */
+  take(name: string, data: unknown, place: Place, isReplayed: boolean): void {
     if (place.epoch === this.#seen?.epoch && place.seq <= this.#seen.seq) return;
-    if (!isReplayed) this.settle();
+    const isSnapshot = !this.#isSettled && place.seq <= this.#head;
+    if (!isSnapshot) this.settle();
     this.#seen = place;
-    this.reader.event(name, data, cursorOf(place), isReplayed);
+    this.reader.event(name, data, cursorOf(place), isReplayed || isSnapshot);
     if (place.seq >= this.#head) this.settle();
   }
 

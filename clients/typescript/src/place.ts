@@ -12,9 +12,3 @@ export function placeOf(cursor: string): Place {
 
 /** Writes a cursor. */
 export const cursorOf = ({ epoch, seq }: Place): string => `${epoch}:${seq}`;
-
-/** The place that the gateway spliced into a payload, if the payload is an object. */
-export function placeIn(data: unknown): Place | undefined {
-  const { _epoch: epoch, _seq: seq } = (data ?? {}) as { _epoch?: string; _seq: number };
-  return epoch ? { epoch, seq } : undefined;
-}

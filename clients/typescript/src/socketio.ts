@@ -2,7 +2,6 @@ import { io, type ManagerOptions, type Socket, type SocketOptions } from "socket
 
 import type { Feed, Transport } from "./feed.js";
 import { Refused, type Http } from "./http.js";
-import { placeIn, placeOf } from "./place.js";
 import type { GapPayload, SubscribedPayload } from "./wire.js";
 
 /** Options of socket.io-client, for instance `path` or `transports`. */
@@ -16,8 +15,6 @@ const LINGER_MS = 200;
 const AGAIN_MS = 1000;
 /** Refusals that pass. */
 const PASSING = /^(draining|disconnected|store_away|limit_reached)$/;
-/** What the gateway says to a connection and is no event of a topic, if it has no number. */
-const WORDS = /^(unsubscribed|error|connected|auth:.*)$/;
 
 type Answer = { ok: true } | { ok: false; code: string; error: string };
 /** A subscription to ask for. */
@@ -58,8 +55,6 @@ export class SocketIo implements Transport {
 class Link {
   readonly #socket: Socket;
   readonly #seats = new Map<string, Seat>();
-  /** Which topic an incarnation of a log belongs to: payloads bear the one and not the other. */
-  readonly #topics = new Map<string, string>();
   readonly #links: Set<Link>;
   /** What is asked for at the end of this turn. */
   readonly #wishes: Wish[] = [];
@@ -74,8 +69,8 @@ class Link {
       auth: (give) => void http.token().then((token) => give({ token }), () => give({})),
       ...options,
       // Resuming is by cursor here, for each topic and for longer than a connection is remembered. A connection that was
-      // recovered would not be sent again what got lost of a snapshot.
-      query: { ...options.query, recovery: "0" },
+      // recovered would not be sent again what got lost of a snapshot. Each event has its place behind its payload.
+      query: { ...options.query, recovery: "0", cursors: "1" },
       forceNew: true,
     });
     this.#socket
@@ -97,7 +92,7 @@ class Link {
         if (!this.#socket.active) this.#fail(new Refused(error.data?.code ?? "connection_refused", error.message));
       })
       .on("auth:expiring", async () => this.#socket.emit("auth:refresh", { token: await http.token() }))
-      .onAny((name: string, data: unknown) => this.#take(name, data));
+      .onAny((name: string, data: unknown, place: unknown) => this.#take(name, data, place));
   }
 
   fits(topic: string): boolean {
@@ -118,7 +113,6 @@ class Link {
   #remove({ feed }: Seat): void {
     if (this.#seats.get(feed.topic)?.feed !== feed) return;
     this.#seats.delete(feed.topic);
-    for (const [epoch, topic] of this.#topics) if (topic === feed.topic) this.#topics.delete(epoch);
     if (this.#socket.connected) this.#socket.emit("unsubscribe", { topic: feed.topic });
     if (!this.#seats.size) this.#closing = setTimeout(() => this.end(), LINGER_MS);
   }
@@ -176,31 +170,26 @@ class Link {
     seat.feed.reader.failed(new Refused(answer.code, answer.error));
   }
 
-  #take(name: string, data: unknown): void {
-    switch (name) {
-      case "subscribed":
-        return this.#subscribed(data as SubscribedPayload);
-      case "gap": {
-        const gap = data as GapPayload;
-        const seat = this.#seats.get(gap.topic);
-        if (!seat || seat.isAwaiting) return;
-        this.#topics.set(placeOf(gap.to).epoch, gap.topic);
-        seat.feed.gap(gap);
-        return this.#fence(seat);
-      }
-    }
-    const place = placeIn(data);
-    if (!place && WORDS.test(name)) return;
-    const seat = this.#seatOf(place?.epoch, data);
+  #take(name: string, data: unknown, place: unknown): void {
+    if (name === "subscribed") return this.#subscribed(data as SubscribedPayload);
+    const gap = name === "gap" ? (data as GapPayload) : undefined;
+    // `kind:id:epoch:number`; without it the gateway speaks of something else than a topic.
+    const [kind, id, epoch, seq] = String(place).split(":");
+    const seat = this.#seats.get(gap?.topic ?? `${kind}:${id}`);
     if (!seat || seat.isAwaiting) return;
-    const isReplayed = (data as { _replayed?: boolean } | null)?._replayed === true;
-    seat.feed.take(name, data instanceof ArrayBuffer ? new Uint8Array(data) : data, place, isReplayed);
+    if (gap) {
+      seat.feed.gap(gap);
+      this.#fence(seat);
+    } else {
+      const isReplayed = (data as { _replayed?: boolean } | null)?._replayed === true;
+      const payload = data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+      seat.feed.take(name, payload, { epoch: epoch as string, seq: Number(seq) }, isReplayed);
+    }
   }
 
   #subscribed({ topic, cursor }: SubscribedPayload): void {
     const seat = this.#seats.get(topic);
     if (!seat) return;
-    this.#topics.set(placeOf(cursor).epoch, topic);
     if (seat.isFencing) {
       seat.isFencing = false;
       seat.feed.settle();
@@ -208,14 +197,5 @@ class Link {
     }
     seat.isAwaiting = false;
     if (seat.feed.joined(cursor)) this.#fence(seat);
-  }
-
-  #seatOf(epoch: string | undefined, data: unknown): Seat | undefined {
-    const known = epoch && this.#topics.get(epoch);
-    if (known) return this.#seats.get(known);
-    const { sessionId, job_id } = (data ?? {}) as { sessionId?: string; job_id?: string };
-    const said = this.#seats.get(`session:${sessionId}`) ?? this.#seats.get(`job:${job_id}`);
-    if (said || this.#seats.size > 1) return said;
-    return this.#seats.values().next().value;
   }
 }

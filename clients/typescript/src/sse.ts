@@ -119,7 +119,7 @@ class Sse implements Transport {
     const isReplayed = data?._replayed === true;
     // Bytes bear no number; an object does.
     if (data?.data_base64 != null && !data._epoch) data = bytes(data.data_base64);
-    if (isWanted(feed, name)) feed.take(name, data, id ? placeOf(id) : undefined, isReplayed);
+    if (isWanted(feed, name)) feed.take(name, data, placeOf(id as string), isReplayed);
     return false;
   }
 }

@@ -6,7 +6,7 @@ export interface TopicEvent<N extends string = string, D = unknown> {
   topic: string;
   name: N;
   data: D;
-  /** Where it stands; hand it to `since` to go on after it. Absent for payloads that are no objects over Socket.IO. */
+  /** Where it stands; hand it to `since` to go on after it. A `gap` has none. */
   cursor: string | undefined;
   /** It is not live: it is part of a snapshot or was missed. */
   replayed: boolean;

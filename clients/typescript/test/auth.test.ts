@@ -47,7 +47,7 @@ describe.each([
     const topic = `session:${freshId()}`;
     const producer = worker();
     let given = 0;
-    const client = open(held.url, { token: () => (given++, reader(3)) });
+    const client = open(held.url, { token: () => (given++, reader(5)) });
     const subscription = client.subscribe(topic);
     await subscription.ready;
     const events = subscription[Symbol.asyncIterator]();

@@ -69,6 +69,41 @@ describe.each(Object.entries(transports))("%s", (_, connect) => {
     await line.stop();
   });
 
+  it("goes on exactly with payloads that are no objects, of several topics on one connection", async () => {
+    const topics = [`room:${freshId()}`, `documents:${freshId()}`];
+    const shapes = [(n: number) => n, (n: number) => `${n}`, (n: number) => [n], () => null];
+    const payload = (n: number) => shapes[n % shapes.length]?.(n);
+    const publish = (from: number, to: number) =>
+      held.gateway.batch(topics.flatMap((topic) => numbers(from, to).map((n) => ({ topic, name: "said", data: payload(n) }))));
+    const line = await startLine(held.gateway.port);
+    const client = connect(line.origin);
+    await publish(1, 8);
+    const iterations = topics.map((topic) => client.subscribe(topic)[Symbol.asyncIterator]());
+    const seen = await Promise.all(iterations.map((events) => take(events, 8)));
+    expect(seen.flat().map((one) => one.replayed)).toEqual(Array(16).fill(true));
+    for (const from of [9, 29, 49]) {
+      await publish(from, from + 9);
+      // Some of these are on their way when the line is cut.
+      for (const [n, events] of iterations.entries()) seen[n]?.push(...(await take(events, 3)));
+      void line.cut();
+      await publish(from + 10, from + 19);
+      line.mend();
+    }
+    for (const [n, events] of iterations.entries()) {
+      const all = seen[n] ?? [];
+      all.push(...(await take(events, 68 - all.length)));
+      expect(all.map((one) => [one.topic, one.cursor?.split(":")[1], one.data])).toEqual(
+        numbers(1, 68).map((seq) => [topics[n], `${seq}`, payload(seq)]),
+      );
+    }
+    // Any of the cursors is one to begin after.
+    const since = seen[0]?.[59]?.cursor as string;
+    const after = await take(client.subscribe(topics[0] as string, { since })[Symbol.asyncIterator](), 8);
+    expect(after.map((one) => one.data)).toEqual(numbers(61, 68).map(payload));
+    client.close();
+    await line.stop();
+  });
+
   it("tells of a gap and begins anew when the log was lost", async () => {
     const topic = `session:${freshId()}`;
     const first = await startGateway();
@@ -205,8 +240,9 @@ describe.each(Object.entries(transports))("%s", (_, connect) => {
     const client = connect(held.url);
     const subscription = client.subscribe(topic);
     await subscription.ready;
-    await held.gateway.publishBytes(topic, "picture", new Uint8Array([0, 1, 255]));
+    const receipt = await held.gateway.publishBytes(topic, "picture", new Uint8Array([0, 1, 255]));
     const [event] = await take(subscription[Symbol.asyncIterator](), 1);
+    expect(event?.cursor).toBe(`${receipt.epoch}:${receipt.seq}`);
     expect([...(event?.data as unknown as Uint8Array)]).toEqual([0, 1, 255]);
     client.close();
   });

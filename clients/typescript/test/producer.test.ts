@@ -29,7 +29,7 @@ it("waits for a gateway that is away", async () => {
   line.cut();
   const producer = new Producer(line.origin);
   const receipts = Promise.all(numbers(5).map((n) => producer.publish(topic, "note", { n })));
-  await expect.poll(() => fetch(line.origin).catch(() => "away")).toBe("away");
+  await expect.poll(() => fetch(line.origin).catch(() => "away"), { timeout: 10_000 }).toBe("away");
   line.mend();
   expect((await receipts).map((one) => one.seq)).toEqual([1, 2, 3, 4, 5]);
   await line.stop();

@@ -20,7 +20,7 @@ beforeAll(async () => {
   folder = mkdtempSync(".readme-");
   const run = promisify(execFile);
   await run("npx", ["tsc", "-p", "tsconfig.json"]);
-});
+}, 180_000);
 afterAll(() => rmSync(folder, { recursive: true }));
 
 it("has no block that is not run", () => {

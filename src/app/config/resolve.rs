@@ -220,8 +220,14 @@ impl Layers {
 fn told(message: &str, setting: &Setting) -> String {
     if matches!(setting.origin, Origin::Secret(_)) {
         "the value is not of the kind that is expected here".to_owned()
+    } else if message == "invalid socket address syntax" {
+        "this is no address: write an IP address and a port, as in `127.0.0.1:3000`".to_owned()
     } else {
-        message.to_owned()
+        ["usize", "u64", "u32", "u16", "u8"]
+            .iter()
+            .fold(message.to_owned(), |said, kind| {
+                said.replace(&format!("expected {kind}"), "expected a whole number")
+            })
     }
 }
 

@@ -90,7 +90,7 @@ fn all_problems_come_at_once_by_key_and_source() {
         ),
         (
             format!("hub.topics_max (file {file})"),
-            "invalid type: string \"many\"",
+            "invalid type: string \"many\", expected a whole number",
         ),
         (format!("hubb (file {file})"), "did you mean `hub`?"),
         (

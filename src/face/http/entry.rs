@@ -13,7 +13,10 @@ const KEY_BYTES_MAX: usize = 255;
 
 /// An event to publish. Fields that are not known are refused with their name.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = r#"an object such as {"name": "progress", "data": {}}"#
+)]
 pub(crate) struct Entry<'a> {
     /// The topic; in a batch only, else the path names it.
     topic: Option<String>,
@@ -187,7 +190,7 @@ mod tests {
             (r#"{"name":"a","topic":"session:a"}"#, "the path names it"),
             (r#"{"name":"a","idempotency_key":"k"}"#, "use the header"),
             (r#"{"name":"a","data":{"_seq":1}}"#, "`_seq` is reserved"),
-            ("[]", "\"shape\""),
+            ("[]", "expected an object such as"),
             ("{", "\"not_json\""),
             ("{} {}", "missing field `name`"),
             (r#"{"name":"a"} x"#, "\"not_json\""),

@@ -61,6 +61,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
                 let why = text
                     .rsplit_once("query string: ")
                     .map_or(&*text, |(_, why)| why);
+                let why = why.replace("invalid digit found in string", "this is no whole number");
                 Refusal::new(Code::QueryInvalid, why)
             })
     }
@@ -203,9 +204,30 @@ fn refused(error: &serde_json::Error, path: &str) -> Refusal {
         Category::Syntax | Category::Eof | Category::Io => {
             Refusal::new(Code::NotJson, error.to_string())
         }
-        Category::Data if path == "." => Refusal::new(Code::Shape, error.to_string()),
-        Category::Data => Refusal::new(Code::Shape, format!("`{path}`: {error}")),
+        Category::Data if path == "." => Refusal::new(Code::Shape, in_json_words(error)),
+        Category::Data => {
+            let detail = format!("`{path}`: {}", in_json_words(error));
+            Refusal::new(Code::Shape, detail)
+        }
     }
+}
+
+/// What is wrong, without the words of Rust.
+fn in_json_words(error: &serde_json::Error) -> String {
+    const WORDS: [(&str, &str); 8] = [
+        (" at line 1 column 0", ""),
+        ("invalid type: map", "invalid type: object"),
+        ("invalid type: sequence", "invalid type: array"),
+        ("expected a sequence", "expected an array"),
+        ("expected a map", "expected an object"),
+        ("expected usize", "expected a whole number"),
+        ("expected u64", "expected a whole number"),
+        ("expected a nonzero u32", "expected a whole number from 1"),
+    ];
+    let said = error.to_string();
+    WORDS
+        .iter()
+        .fold(said, |said, (rusts, jsons)| said.replace(rusts, jsons))
 }
 
 #[cfg(test)]
@@ -235,6 +257,22 @@ mod tests {
         let long = stream::iter([Ok::<_, Infallible>(Bytes::from("0123456789"))]);
         let refusal = body(Body::from_stream(long), 5).await.unwrap_err();
         assert_eq!(refusal.code(), Code::BodyTooLarge);
+    }
+
+    #[test]
+    fn a_wrong_shape_is_told_in_the_words_of_json() {
+        let told = |text: &str| {
+            let refused = parse::<Vec<u64>>(text.as_bytes()).unwrap_err();
+            let problem = serde_json::to_value(refused.problem("r")).unwrap();
+            problem["detail"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(
+            told(r#"{"a":1}"#),
+            "invalid type: object, expected an array"
+        );
+        let number = told(r#"["a"]"#);
+        let wanted = r#"`[0]`: invalid type: string "a", expected a whole number"#;
+        assert!(number.starts_with(wanted), "{number}");
     }
 
     proptest! {

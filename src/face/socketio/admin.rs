@@ -1,9 +1,9 @@
 //! Namespace `/admin`: what the npm package `@socket.io/admin-ui` speaks.
 //!
 //! Off unless `face.socketio.admin_ui.enabled`. Who enters it shows a name and a password, or the
-//! session that an earlier entry was given. It is told how the node does every two seconds and, in
-//! mode `development`, of every socket, room and event as it happens, and it may make sockets join,
-//! leave and disconnect, and send them events, on all nodes; what it is told is of this node.
+//! session that an earlier entry was given. It is told how each node does every two seconds and, in
+//! mode `development`, of every socket, room and event of this node as it happens. It may make sockets
+//! join, leave and disconnect, and send them events, on all nodes.
 //!
 //! While nobody is there, each thing that could be told costs the look at one flag. An onlooker that
 //! does not keep up is disconnected: it comes back and is told how everything stands.
@@ -25,7 +25,8 @@ use socketioxide::extract::SocketRef;
 use tokio::time::Instant;
 
 use self::entry::Entry;
-use self::stats::Stats;
+pub(crate) use self::stats::PATH;
+use self::stats::{Stats, Told};
 use crate::auth::Secret;
 use crate::drain::Drain;
 use crate::face::socketio::link::Link;
@@ -50,7 +51,7 @@ pub struct Config {
     pub readonly: bool,
     /// How much it is told.
     pub mode: Mode,
-    /// What the node is called there; its host name if nothing.
+    /// What the node is called there; its host name and process if nothing.
     #[serde(default)]
     pub server_id: Option<String>,
     /// Most onlookers at a time.
@@ -103,6 +104,7 @@ struct Shared {
     config: Config,
     entry: Entry,
     stats: Stats,
+    told: Mutex<Told>,
     drain: Drain,
     born: Instant,
     /// Whether somebody is to be told of single things.
@@ -172,6 +174,7 @@ impl Admin {
             config: config.clone(),
             entry,
             stats: Stats::default(),
+            told: Mutex::default(),
             drain: drain.clone(),
             born: Instant::now(),
             is_watched: AtomicBool::new(false),

@@ -9,9 +9,10 @@ use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Direct, Exit, Link, Stage, State, WeakLink};
 use crate::face::socketio::messages;
 use crate::face::socketio::recovery::offset::{Tail, Trail};
+use crate::face::socketio::sink::Sink;
 use crate::hub::{Attached, Description, Gap, Holder, Lane, Read, Seat, Subscriber, Tally, Topic};
 use crate::topic::{Cursor, Entry, EventName, Seq, TopicName};
-use crate::wire::{Outbox, Sent};
+use crate::wire::Sent;
 
 /// Most events of one vectored write.
 const BATCH_EVENTS_MAX: usize = 64;
@@ -21,45 +22,6 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 /// The name of this face in metrics.
 const FACE: &str = "socketio";
-
-/// Something that takes whole batches of frames, or nothing.
-pub(crate) trait Sink {
-    fn offer(&mut self, frames: &[Bytes]) -> Sent;
-}
-
-impl Sink for &Outbox {
-    fn offer(&mut self, frames: &[Bytes]) -> Sent {
-        self.send(frames)
-    }
-}
-
-/// The frames that go into the body of a poll. It takes batches until its bound is passed.
-pub(crate) struct PollBody {
-    pub(crate) frames: Vec<Bytes>,
-    bytes: usize,
-    bytes_max: usize,
-}
-
-impl PollBody {
-    pub(crate) const fn new(bytes_max: usize) -> Self {
-        Self {
-            frames: Vec::new(),
-            bytes: 0,
-            bytes_max,
-        }
-    }
-}
-
-impl Sink for PollBody {
-    fn offer(&mut self, frames: &[Bytes]) -> Sent {
-        if self.bytes >= self.bytes_max {
-            return Sent::Blocked;
-        }
-        self.bytes += frames.iter().map(Bytes::len).sum::<usize>();
-        self.frames.extend_from_slice(frames);
-        Sent::Taken
-    }
-}
 
 /// One topic that a link subscribes to.
 pub(crate) struct Subscription {
@@ -174,13 +136,14 @@ impl Subscription {
     }
 
     /// Sends what is due. Returns whether the sink took everything.
-    fn send(&self, state: &mut State, sink: &mut impl Sink, dialect: Dialect) -> bool {
+    fn send(&self, state: &mut State, sink: &mut impl Sink, link: &Link) -> bool {
         let mut held = self.place();
         let Some(place) = held.as_mut() else {
             return true;
         };
         let suffix = state.suffix(place.number);
-        let ending = (dialect, Tail::of(suffix.as_deref()));
+        let tail = Tail::of(suffix.as_deref(), link.wants_cursors);
+        let ending = (link.dialect, tail);
         loop {
             let due = self.due(place, ending);
             if place.seat.is_lost() {
@@ -189,7 +152,7 @@ impl Subscription {
             match due {
                 Due::Level => return true,
                 Due::Gap => {
-                    self.leap(state, place, dialect);
+                    self.leap(state, place, link.dialect);
                     return true;
                 }
                 Due::Frames {
@@ -329,7 +292,7 @@ impl Subscriber for Subscription {
         let mut sink = &*outbox;
         // What waits for this connection alone goes first; a gap may add to it.
         let _ = link.send_direct(&mut state, &mut sink)
-            && self.send(&mut state, &mut sink, link.dialect)
+            && self.send(&mut state, &mut sink, &link)
             && link.send_direct(&mut state, &mut sink);
     }
 
@@ -414,7 +377,7 @@ impl Link {
         }
         let subscriptions = std::mem::take(&mut state.subscriptions);
         let took_all = subscriptions.iter().all(|subscription| {
-            subscription.send(state, sink, self.dialect) && self.send_direct(state, sink)
+            subscription.send(state, sink, self) && self.send_direct(state, sink)
         });
         state.subscriptions = subscriptions;
         took_all
@@ -449,7 +412,7 @@ impl Link {
                 Direct::Replay(event, number) => {
                     let known = state.resumable.as_ref().map(|known| &known.trail);
                     let suffix = moved.as_ref().or(known).map(|trail| trail.suffix(*number));
-                    let tail = Tail::of(suffix.as_deref());
+                    let tail = Tail::of(suffix.as_deref(), self.wants_cursors);
                     let frame = encode::replayed(event, self.dialect, tail);
                     (frame, known.map(|known| (known, *number, event.seq)))
                 }

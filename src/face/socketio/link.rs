@@ -37,6 +37,8 @@ pub(crate) struct Link {
     pub(crate) poll_packets_max: usize,
     /// Whether the client seems to take offsets; nothing if it cannot.
     pub(crate) takes_offsets: Option<bool>,
+    /// Whether it wants the place of each event, even if it takes no offsets.
+    pub(crate) wants_cursors: bool,
     pub(crate) born: Instant,
     pub(crate) sessions: Arc<Sessions>,
     /// What its first request showed.
@@ -61,6 +63,7 @@ pub(crate) struct Habits {
     pub(crate) is_websocket_born: bool,
     pub(crate) poll_packets_max: usize,
     pub(crate) takes_offsets: Option<bool>,
+    pub(crate) wants_cursors: bool,
     pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
@@ -218,6 +221,7 @@ impl Link {
             is_websocket_born,
             poll_packets_max,
             takes_offsets,
+            wants_cursors,
             ticket,
         } = habits;
         Arc::new(Self {
@@ -225,6 +229,7 @@ impl Link {
             is_websocket_born,
             poll_packets_max,
             takes_offsets,
+            wants_cursors,
             ticket,
             born: Instant::now(),
             sessions: Arc::clone(sessions),

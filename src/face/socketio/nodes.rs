@@ -1,4 +1,5 @@
-//! What other nodes ask of this face: their part of an operation on sockets, and to let a poll go.
+//! What other nodes ask of this face: their part of an operation on sockets, to let a poll go, and how
+//! it does.
 
 use std::sync::Arc;
 
@@ -7,11 +8,12 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
+use serde::Serialize;
 
 use crate::cluster::Whose;
-use crate::face::socketio::SocketIo;
 use crate::face::socketio::link::Link;
 use crate::face::socketio::sockets::{self, Operation};
+use crate::face::socketio::{SocketIo, admin};
 use crate::wire::DeadlineError;
 
 /// Where a node that drains asks for the answer to a poll that it relays.
@@ -19,7 +21,7 @@ pub(super) const RELEASE_PATH: &str = "/nodes/polls/release";
 
 /// Whether a path is for nodes only.
 pub(super) fn owns(path: &str) -> bool {
-    [sockets::PATH, RELEASE_PATH].contains(&path)
+    [sockets::PATH, RELEASE_PATH, admin::PATH].contains(&path)
 }
 
 impl SocketIo {
@@ -30,6 +32,12 @@ impl SocketIo {
     {
         if self.nodes.prove(&request).is_none() {
             return empty(StatusCode::NOT_FOUND);
+        }
+        if request.uri().path() == admin::PATH {
+            return match self.plain.sessions().admin() {
+                Some(admin) => json(&admin.standing()),
+                None => empty(StatusCode::NOT_FOUND),
+            };
         }
         let is_release = request.uri().path() == RELEASE_PATH;
         let body = Limited::new(request.into_body(), sockets::BYTES_MAX);
@@ -49,11 +57,7 @@ impl SocketIo {
         let Ok(operation) = serde_json::from_slice::<Operation>(&body) else {
             return empty(StatusCode::UNPROCESSABLE_ENTITY);
         };
-        let done = self.sockets.here(&operation).await;
-        let mut response = Response::new(Body::from(serde_json::to_vec(&done).unwrap_or_default()));
-        let json = http::HeaderValue::from_static("application/json");
-        response.headers_mut().insert(CONTENT_TYPE, json);
-        response
+        json(&self.sockets.here(&operation).await)
     }
 
     /// The session of this node that a polling client knows by this id.
@@ -74,6 +78,13 @@ impl Link {
         self.lock().is_released = true;
         self.news.notify_one();
     }
+}
+
+fn json(answer: &impl Serialize) -> Response<Body> {
+    let mut response = Response::new(Body::from(serde_json::to_vec(answer).unwrap_or_default()));
+    let json = http::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

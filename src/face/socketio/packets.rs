@@ -233,6 +233,7 @@ mod tests {
             is_websocket_born: true,
             poll_packets_max: 16,
             takes_offsets: Some(true),
+            wants_cursors: false,
             ticket: None,
         };
         Link::new(habits, &sessions)

@@ -12,12 +12,12 @@ use http::{Method, Response, StatusCode, Uri};
 use http_body_util::Full;
 
 use crate::connection::CloseReason;
-use crate::face::socketio::delivery::PollBody;
 use crate::face::socketio::encode::{self, Dialect};
 use crate::face::socketio::link::{Exit, Link, Probe, Stage};
 use crate::face::socketio::packets::Judgement;
 use crate::face::socketio::request::Refusal;
 use crate::face::socketio::shim::{Engine, Shim, lean};
+use crate::face::socketio::sink::PollBody;
 use crate::wire::Lifeline;
 
 /// The packet that ends a poll without saying anything.

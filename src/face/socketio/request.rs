@@ -32,6 +32,8 @@ pub(crate) struct Query<'a> {
     pub(crate) is_pythons: bool,
     /// `recovery=0|1`: whether the client wants offsets, if it says so.
     pub(crate) recovery: Option<bool>,
+    /// `cursors=1`: whether the client wants the place of each event, however it comes back.
+    pub(crate) cursors: bool,
 }
 
 /// Why an Engine.IO request is refused. The codes are those of Engine.IO.
@@ -56,7 +58,7 @@ pub(crate) enum Refusal {
 impl<'a> Query<'a> {
     pub(crate) fn parse(method: &Method, query: Option<&'a str>) -> Result<Self, Refusal> {
         let (mut eio, mut transport, mut sid, mut recovery) = (None, None, None, None);
-        let mut is_pythons = false;
+        let (mut is_pythons, mut cursors) = (false, false);
         for (key, value) in query
             .unwrap_or("")
             .split('&')
@@ -70,6 +72,7 @@ impl<'a> Query<'a> {
                 "transport" => transport = transport.or(Some(value)),
                 "sid" => sid = sid.or(Some(value)),
                 "recovery" => recovery = recovery.or(flag(value)),
+                "cursors" => cursors |= flag(value) == Some(true),
                 _ => {}
             }
         }
@@ -97,6 +100,7 @@ impl<'a> Query<'a> {
                 sid,
                 is_pythons,
                 recovery,
+                cursors,
             })
         } else {
             Err(Refusal::BadRequest)
@@ -213,14 +217,16 @@ mod tests {
         assert!(query.is_pythons);
         assert_eq!(query.recovery, None);
         let query = parse(Method::GET, Some("EIO=4&transport=polling&recovery=0")).unwrap();
-        assert_eq!(query.recovery, Some(false));
+        assert_eq!((query.recovery, query.cursors), (Some(false), false));
+        let query = parse(Method::GET, Some("cursors=1&EIO=4&transport=websocket")).unwrap();
+        assert!(query.cursors);
     }
 
     proptest! {
         #[test]
         fn no_query_makes_it_panic(
             text in ".{0,60}",
-            ours in "((EIO|transport|sid|recovery|t)=[34a-z01]{0,9}&?){0,6}",
+            ours in "((EIO|transport|sid|recovery|cursors|t)=[34a-z01]{0,9}&?){0,6}",
         ) {
             for text in [&text, &ours] {
                 for method in [Method::GET, Method::POST, Method::PUT] {

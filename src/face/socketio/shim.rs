@@ -233,6 +233,7 @@ impl<E: Engine> Shim<E> {
                     !query.is_pythons && (!is_websocket_born || offers_window_bits(request))
                 })),
             },
+            wants_cursors: query.cursors,
             ticket: request.extensions().get::<Arc<Ticket>>().cloned(),
         }
     }

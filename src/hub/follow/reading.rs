@@ -155,6 +155,7 @@ impl Hub {
             self.see_to_job(topic, event);
         }
         topic.moved.notify_waiters();
+        topic.trace(event);
         self.fan_out(topic);
         if topic.has_caps {
             self.release_in_time(topic);

@@ -8,6 +8,7 @@
 --      11 fingerprint or '', 12 age of a receipt (ms), 13 most events, 14 most bytes
 --      20 owner or ''
 --      21 most age of an event (s) or ''
+--      22 the trace, only if there is one
 --      15 age of the topic (ms), 16 now (ms), 17 most fields, 18 id of the event, 19 deadline (us)
 local time = redis.call('TIME')
 local heard = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
@@ -87,5 +88,7 @@ if ARGV[11] ~= '' then
   local given = table.concat({ARGV[11], epoch, head, ARGV[18], ARGV[16]}, ':')
   redis.call('SET', KEYS[4], given, 'PX', ARGV[12])
 end
-redis.call('SPUBLISH', ARGV[1], epoch .. ':' .. head .. ':' .. record)
+local place = epoch .. ':' .. head
+if ARGV[22] then place = place .. '@' .. ARGV[22] end
+redis.call('SPUBLISH', ARGV[1], place .. ':' .. record)
 return {'done', epoch, head, seq == 1 and '1' or ''}

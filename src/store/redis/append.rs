@@ -124,7 +124,7 @@ impl Redis {
         };
         let config = &self.0.config;
         let bounds = config.bounds(event.topic.kind());
-        let args = vec![
+        let mut args = vec![
             argument(self.channel(&event.topic)),
             argument(generation),
             argument(&write.fresh),
@@ -151,6 +151,7 @@ impl Redis {
                     .map_or(String::new(), |age| age.to_string()),
             ),
         ];
+        args.extend(event.arrival.trace.as_deref().map(argument));
         Ok((keys, args))
     }
 

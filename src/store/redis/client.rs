@@ -27,7 +27,7 @@ pub(super) fn make(config: &config::Redis, url: &str) -> Result<Made, OpenError>
     let plain = rest.map_or_else(|| url.to_owned(), |rest| format!("redis{rest}"));
     let mut parsed = Config::from_url(&plain).map_err(|error| {
         bad(format!(
-            "`store.redis.url` cannot be read: {}; write redis://HOST:PORT",
+            "`store.redis.url` is no address of a Redis: write redis://HOST:PORT, or rediss:// with TLS ({})",
             error.details()
         ))
     })?;

@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::drain::Drain;
+use crate::origin::{self, Parent};
 use crate::store::record;
 use crate::store::redis::{OnNews, Redis};
 use crate::topic::{Cursor, Epoch, Event, Seq, TopicName};
@@ -185,7 +186,8 @@ impl Redis {
         }
     }
 
-    /// `epoch:number:record`, without a record when only the epoch is another; `?:question:`.
+    /// `epoch:number:record`, without a record when only the epoch is another; `epoch:number@trace:record`
+    /// of an event whose trace is recorded; `?:question:`.
     fn understand(&self, message: Message) -> Option<News> {
         let prefix = self.0.config.redis.prefix.as_str();
         let name = message.channel.strip_prefix(prefix)?;
@@ -201,7 +203,12 @@ impl Redis {
             return Some(News::Asked(topic, question.to_owned()));
         }
         let epoch = Epoch::new(std::str::from_utf8(parts.next()?).ok()?).ok()?;
-        let seq = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+        let number = std::str::from_utf8(parts.next()?).ok()?;
+        let (number, trace) = match number.split_once('@') {
+            Some((number, trace)) => (number, trace.parse::<Parent>().ok()),
+            None => (number, None),
+        };
+        let seq = number.parse().ok()?;
         let record = parts.next()?;
         if record.is_empty() {
             return Some(News::Moved(
@@ -218,7 +225,11 @@ impl Redis {
             seq,
             prev: 0,
         };
-        record::decode(&place, record).map(News::Event)
+        let mut event = record::decode(&place, record)?;
+        if let Some(event) = Arc::get_mut(&mut event) {
+            event.arrival.trace = trace.filter(|_| origin::spans().is_some()).map(Box::new);
+        }
+        Some(News::Event(event))
     }
 }
 

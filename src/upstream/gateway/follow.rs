@@ -37,7 +37,7 @@ pub enum Followed {
     },
     /// Events are gone; what is left follows as a snapshot.
     Gap(Value),
-    /// The connection is lost and will be made again.
+    /// The connection is lost, or could not be made, and is tried again.
     Lost(String),
 }
 
@@ -90,7 +90,8 @@ impl Follow {
                 Err(error) if error.is_transient() && self.attempts < ATTEMPTS_MAX => {
                     let was_live = self.stream.take().is_some();
                     self.attempts += 1;
-                    if was_live {
+                    // Whoever waits is told at once, and not of each attempt.
+                    if was_live || self.attempts == 1 {
                         return Ok(Followed::Lost(error.to_string()));
                     }
                 }

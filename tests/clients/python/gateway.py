@@ -15,7 +15,7 @@ import uuid
 
 BINARY = os.environ.get("GATEWAY_BIN") or str(pathlib.Path(__file__).parents[3] / "target" / "debug" / "tidings")
 LISTENING = re.compile(r"listening on (http://\S+)")
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 
 class Gateway:

@@ -137,7 +137,7 @@ impl Admin {
                 .drain
                 .spawn(async move { admin.keep_telling().await });
         } else {
-            self.tell_stats();
+            self.tell_own();
         }
     }
 
@@ -169,13 +169,14 @@ impl Admin {
         });
     }
 
-    /// Tells onlookers how the node does, for as long as there are any.
+    /// Tells onlookers how the nodes do, for as long as there are any.
     async fn keep_telling(self) {
         loop {
             if self.onlookers_are_gone() {
                 return;
             }
-            self.tell_stats();
+            self.tell_own();
+            self.tell_others().await;
             tokio::select! {
                 () = tokio::time::sleep(INTERVAL) => {}
                 () = self.0.drain.begun() => return,
@@ -187,6 +188,7 @@ impl Admin {
         let mut onlookers = self.onlookers();
         if onlookers.sockets.is_empty() {
             onlookers.is_told = false;
+            self.told().clear();
         }
         !onlookers.is_told
     }

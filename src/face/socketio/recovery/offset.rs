@@ -52,9 +52,11 @@ pub(crate) enum Tail<'a> {
 }
 
 impl<'a> Tail<'a> {
-    /// The tail on a connection whose trail has this suffix, if it has a trail.
-    pub(crate) fn of(suffix: Option<&'a str>) -> Self {
+    /// The tail on a connection whose trail has this suffix, if it has a trail; one that has none may
+    /// want the place of each event all the same.
+    pub(crate) fn of(suffix: Option<&'a str>, wants_cursors: bool) -> Self {
         match suffix {
+            None if wants_cursors => Self::Own,
             None => Self::None,
             Some("") => Self::Own,
             Some(others) => Self::Others(others),

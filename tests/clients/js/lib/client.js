@@ -6,7 +6,7 @@ const require = createRequire(import.meta.url);
 const PACKAGES = { "4.8": "socket.io-client", "4.5": "client-4.5", "3.1": "client-3.1", "2.5": "client-2.5" };
 const TRANSPORTS = { websocket: ["websocket"], polling: ["polling"], upgrade: ["polling", "websocket"] };
 const NAMES = ["connected", "subscribed", "unsubscribed", "gap", "progress", "model_result", "clarification", "completed", "error", "thumbnail_ready"];
-const WAIT_MS = 8_000;
+const WAIT_MS = 20_000;
 
 /** Every release on every transport; `parser` is "msgpack" for the releases that can have it. */
 export function matrix({ msgpack = true } = {}) {

@@ -6,7 +6,8 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { once } from "node:events";
 
-const BINARY = process.env.GATEWAY_BIN ?? fileURLToPath(new URL("../../../../target/debug/tidings", import.meta.url));
+/** Where the binary is. */
+export const BINARY = process.env.GATEWAY_BIN ?? fileURLToPath(new URL("../../../../target/debug/tidings", import.meta.url));
 const START_MS = 20_000;
 
 /** A running gateway. Make one with `Gateway.start`. */
@@ -19,7 +20,7 @@ export class Gateway {
    * `port` 0 takes a free one; `env` adds settings (`TIDINGS__...`); `args` replaces the arguments after `serve`.
    */
   static async start({ port = 0, env = {}, args } = {}) {
-    const gateway = new Gateway();
+    const gateway = new this();
     await gateway.#spawn(args ?? ["serve", "--listen", `127.0.0.1:${port}`], env);
     return gateway;
   }

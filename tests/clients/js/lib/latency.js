@@ -2,8 +2,8 @@
 import net from "node:net";
 import { once } from "node:events";
 
-/** Listens on a free port before `gateway`; `delay()` answers the milliseconds by which a handshake is late. */
-export async function lateUpgrades(gateway, delay) {
+/** Listens on a free port before `gateway`; a handshake is passed on when what `hold(head)` answers for it has come about. */
+export async function lateUpgrades(gateway, hold) {
   const sockets = new Set();
   const server = net.createServer((near) => {
     const far = net.connect(gateway.port, "127.0.0.1");
@@ -24,7 +24,8 @@ export async function lateUpgrades(gateway, delay) {
         far.write(first);
         near.pipe(far);
       };
-      if (/\r\nupgrade: websocket\r\n/i.test(first.toString("latin1"))) setTimeout(pass, delay());
+      const head = first.toString("latin1");
+      if (/\r\nupgrade: websocket\r\n/i.test(head)) Promise.resolve(hold(head)).then(pass);
       else pass();
     });
   });

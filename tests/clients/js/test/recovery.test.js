@@ -265,6 +265,7 @@ describe("who gets an offset", () => {
     for (const transport of ["websocket", "polling", "upgrade"]) {
       assert.equal(await extra({ transport }), 1, transport);
       assert.equal(await extra({ transport }, { query: { recovery: "0" } }), 0, `${transport} query 0`);
+      assert.equal(await extra({ transport }, { query: { recovery: "0", cursors: "1" } }), 1, `${transport} cursors without recovery`);
       assert.equal(await extra({ transport }, { auth: { recovery: false } }), 0, `${transport} auth false`);
       assert.equal(await extra({ transport }, { query: { recovery: "0" }, auth: { recovery: true } }), 1, `${transport} auth true`);
       assert.equal(await extra({ transport, version: "2.5" }), 0, `${transport} 2.5`);

@@ -93,10 +93,10 @@ async fn pair() -> (Arc<Service>, Face) {
     let url = format!("http://{}", serve_router(router, &Drain::new()).await);
     let face = Face::with(|parts| {
         parts.upstream.url = Some(url);
-        parts.upstream.timeout = Duration::from_millis(300);
+        parts.upstream.timeout = Duration::from_secs(1);
         parts.upstream.retry_pause = Duration::from_millis(1);
         parts.upstream.failures_max = 3;
-        parts.upstream.rest = Duration::from_millis(200);
+        parts.upstream.rest = Duration::from_secs(2);
     });
     (service, face)
 }
