@@ -9,6 +9,7 @@
 mod asks;
 mod assistant;
 mod budget;
+mod compression;
 mod config;
 mod dialect;
 mod directory_scan;
@@ -19,6 +20,7 @@ mod library;
 mod payload;
 mod progress_channel;
 mod socket;
+mod stream;
 #[cfg(test)]
 mod transcript;
 
@@ -37,6 +39,7 @@ pub use self::config::Config;
 pub(crate) use self::asks::assist::Crowd;
 pub(crate) use self::asks::{Answer, Apps, Ask, Desk, Judge};
 
+use self::compression::{Compression, Terms};
 use self::dialect::Dialect;
 use self::driver::Conversation;
 use self::follows::Follows;
@@ -120,6 +123,7 @@ struct Shared {
     apps: Apps,
     drain: Drain,
     bounds: Bounds,
+    compression: Option<Compression>,
     connections: connection::Metrics,
 }
 
@@ -139,12 +143,14 @@ impl Ws {
             write_stall_bytes_min: wire.write_stall_bytes_min.bytes() as u64,
             linger_max: wire.linger_max,
         };
+        let compression = Compression::new(&config.compression);
         Self(Arc::new(Shared {
             config,
             door,
             apps,
             drain,
             bounds,
+            compression,
             connections,
         }))
     }
@@ -176,10 +182,14 @@ impl Ws {
             Ok(admitted) => admitted,
             Err(response) => return *response,
         };
-        let (upgrade, response) = match Upgrade::accept::<_, Body>(&mut request) {
+        let terms = self.terms(&request);
+        let (upgrade, mut response) = match Upgrade::accept::<_, Body>(&mut request) {
             Ok(accepted) => accepted,
             Err(error) => return refused::not_an_upgrade(&error.to_string()),
         };
+        if let Some(terms) = &terms {
+            terms.tell(response.headers_mut());
+        }
         let connection = ConnectionId::new().to_string();
         let opening = Opening {
             id: parts.into_iter().next().unwrap_or_default(),
@@ -208,10 +218,11 @@ impl Ws {
                 drain,
                 bounds,
                 connections,
+                ..
             } = &*ws.0;
             connections.opened(line.name);
             let attendance = door.roster().enter(line.name, Arc::new(standing));
-            let socket = Socket::new(raw, *bounds).await;
+            let socket = Socket::new(raw, *bounds, terms);
             let desk = Desk {
                 hub: door.hub().clone(),
                 admission: Arc::new(admission),
@@ -231,6 +242,12 @@ impl Ws {
             drop(places);
         });
         response.into_response()
+    }
+
+    /// On which terms the client's messages are compressed, if it offers that.
+    fn terms(&self, request: &Request) -> Option<Terms> {
+        let compression = self.0.compression.as_ref()?;
+        compression.agree(request.headers())
     }
 
     /// The token of a client whose dialect looks at it itself.

@@ -7,6 +7,7 @@
 //! crash took, is told later (`telling.rs`); a service keeps no such note.
 
 mod checks;
+mod forward;
 mod import;
 mod telling;
 
@@ -91,6 +92,8 @@ pub struct Librarian(Arc<Shared>);
 
 struct Shared {
     backend: Backend,
+    /// Holds the lines of background imports, whoever keeps the documents.
+    documents: Documents,
     hub: Hub,
     drain: Drain,
     bounds: documents::Config,
@@ -115,7 +118,8 @@ impl Librarian {
         let librarian = Self(Arc::new(Shared {
             bounds: documents.config().clone(),
             teller: Teller::default(),
-            backend: upstream.map_or(Backend::Embedded(documents), Backend::Upstream),
+            backend: upstream.map_or(Backend::Embedded(documents.clone()), Backend::Upstream),
+            documents,
             hub,
             drain: drain.clone(),
             made: watch::Sender::new(0),
@@ -125,9 +129,9 @@ impl Librarian {
             let (teller, documents) = (librarian.clone(), documents.clone());
             let began = Instant::now();
             drain.spawn(async move { teller.tell_until_drain(documents, began).await });
-            let importer = librarian.clone();
-            drain.spawn(async move { importer.resume_imports().await });
         }
+        let importer = librarian.clone();
+        drain.spawn(async move { importer.resume_imports().await });
         librarian
     }
 

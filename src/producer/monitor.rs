@@ -190,11 +190,15 @@ impl Monitor {
         self.lock().get(&account).map_or(0, |kept| kept.watchers)
     }
 
-    /// The state of the machine now.
+    /// The state of the machine now, and of which node it is: the id that `/v1/admin/nodes` gives
+    /// it, empty if it has no others.
     pub async fn sample(&self) -> Value {
         let sampler = Arc::clone(&self.0.sampler);
         let sampled = tokio::task::spawn_blocking(move || sampler.sample()).await;
-        sampled.unwrap_or_else(|_| json!({}))
+        let mut sample = sampled.unwrap_or_else(|_| json!({}));
+        let redis = self.0.hub.store().redis();
+        sample["node"] = redis.map_or_else(|| json!(""), |redis| json!(redis.node_id()));
+        sample
     }
 
     /// Whether the account is to be kept on; says that it is not kept if not.

@@ -11,12 +11,14 @@ mod import;
 mod lanes;
 mod rank;
 mod read;
+mod sending;
 mod split;
 mod words;
 mod write;
 
 pub use self::config::Config;
 pub use self::import::{Import, Imported, Lines};
+pub use self::sending::Fate;
 
 use std::sync::Arc;
 use std::time::Duration;

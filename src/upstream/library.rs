@@ -101,6 +101,11 @@ impl Client {
         }))))
     }
 
+    /// What calls may take.
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
     /// Whether the service is called, left alone, or tried.
     pub fn breaker(&self) -> BreakerState {
         self.0.breaker.state()

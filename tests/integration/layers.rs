@@ -25,7 +25,7 @@ const FLOORS: [(&str, u8); 17] = [
 ];
 
 /// Foreign crates that only some parts may name.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("rusqlite", &["store"]),
     ("fred", &["store"]),
     ("socketioxide", &["face/socketio", "app/bench/plain"]),
@@ -40,6 +40,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("opentelemetry_http", &["upstream"]),
     ("sysinfo", &["producer/monitor"]),
     ("axum", &["face", "app"]),
+    ("yawc", &["face/ws"]),
 ];
 
 /// A part of floor 0 may use another of floor 0 only if it is listed here: quantities are words

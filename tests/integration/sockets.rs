@@ -2,6 +2,7 @@
 
 mod assist;
 mod bad_input;
+mod compression;
 mod conversations;
 mod driver;
 mod jobs;

@@ -24,13 +24,27 @@ pub struct Config {
     /// How long a client may take to answer a ping.
     #[serde(with = "crate::quantity::duration")]
     pub ping_timeout: Duration,
-    /// The read buffer of a connection.
+    /// The read buffer of a connection between its messages.
     pub read_buffer_bytes: ByteSize,
     /// How long a client of the progress channel may be silent before it is sent a heartbeat.
     #[serde(with = "crate::quantity::duration")]
     pub heartbeat_interval: Duration,
+    /// Compression of messages.
+    pub compression: Compression,
     /// Clients of Assist.
     pub assistant: Assistant,
+}
+
+/// permessage-deflate (RFC 7692).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compression {
+    /// Whether a client that offers it gets it.
+    pub enabled: bool,
+    /// The smallest message to a client that is compressed.
+    pub message_bytes_min: ByteSize,
+    /// Most compressors, and most inflaters, of each window size that are kept for the next message.
+    pub idle_max: usize,
 }
 
 /// The bounds and habits of Assist.

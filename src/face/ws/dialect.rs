@@ -86,9 +86,13 @@ impl Now {
 pub(crate) enum Close {
     /// 1000: there is nothing more to say.
     Done,
+    /// 1002: a frame breaks the protocol of WebSocket.
+    Protocol,
+    /// 1007: a message is not what it says: no UTF-8, or nothing that can be inflated.
+    Invalid,
     /// 1008: the client may not be here, or went beyond a limit.
     Policy,
-    /// 1009: a message was larger than `face.ws.message_bytes_max`.
+    /// 1009: a message was larger than `face.ws.message_bytes_max`, as it came or inflated.
     TooBig,
     /// 1012: the node is draining; come back.
     Drain,
@@ -101,6 +105,8 @@ impl Close {
     pub(crate) const fn code(self) -> u16 {
         match self {
             Self::Done => 1000,
+            Self::Protocol => 1002,
+            Self::Invalid => 1007,
             Self::Policy => 1008,
             Self::TooBig => 1009,
             Self::Drain => 1012,

@@ -14,7 +14,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Message;
+use yawc::Frame;
 
 use crate::connection::{Admission, CloseReason, Notice};
 use crate::drain::{Drain, Turn};
@@ -23,7 +23,7 @@ use crate::face::ws::budget::Budget;
 use crate::face::ws::config::Config;
 use crate::face::ws::dialect::{Close, Dialect, Input, Now, Output, Outputs};
 use crate::face::ws::follows::Follows;
-use crate::face::ws::socket::{self, Received, Socket, Unsent};
+use crate::face::ws::socket::{Received, Socket, Unsent};
 use crate::hub::{self, FeedItem};
 use crate::limit::{Account, Limit, Limits};
 use crate::topic::{TopicName, iso8601};
@@ -46,8 +46,6 @@ enum End {
     Stalled,
     /// The client answered no ping.
     Silent,
-    /// The client broke the protocol of WebSocket.
-    Broken,
     /// The client is no longer let in.
     Ended(CloseReason),
 }
@@ -122,7 +120,9 @@ impl Conversation {
                 self.socket.close(close, &reason).await;
                 match close {
                     Close::Done => CloseReason::Client,
-                    Close::Policy | Close::TooBig => CloseReason::Protocol,
+                    Close::Policy | Close::Protocol | Close::Invalid | Close::TooBig => {
+                        CloseReason::Protocol
+                    }
                     Close::Drain => CloseReason::Drain,
                     Close::Overloaded => CloseReason::Overloaded,
                 }
@@ -137,7 +137,6 @@ impl Conversation {
                 CloseReason::Stalled
             }
             End::Silent => CloseReason::Heartbeat,
-            End::Broken => CloseReason::Protocol,
         }
     }
 
@@ -198,17 +197,20 @@ impl Conversation {
 
     async fn received(&mut self, received: Received) -> Result<(), End> {
         self.heard_at = Instant::now();
-        let message = match received {
-            Received::Message(message) => message,
+        match &received {
+            Received::Text(_) | Received::Binary(_) | Received::Ping | Received::Pong => {}
             Received::Gone => return Err(End::Gone),
-            Received::Broken => return Err(End::Broken),
+            Received::Broken(close) => {
+                let why = "a frame breaks the protocol of WebSocket";
+                return Err(End::Said(*close, why.to_owned()));
+            }
             Received::TooBig => {
                 self.limits().count(Limit::WsMessage);
                 let max = self.config.message_bytes_max;
                 let why = format!("a message has at most {max} (`face.ws.message_bytes_max`)");
                 return Err(End::Said(Close::TooBig, why));
             }
-        };
+        }
         if !self.budget.takes(self.heard_at) {
             let max = self.config.messages_per_minute_max;
             let why =
@@ -221,15 +223,17 @@ impl Conversation {
         {
             return Err(End::Said(Close::Policy, reached.to_string()));
         }
-        match message {
-            Message::Text(text) => match Refreshing::read(&text, &self.desk.admission) {
-                Some(refreshing) => self.refresh(refreshing).await,
-                None => self.tell(Input::Text(&text)).await,
-            },
-            Message::Binary(bytes) => self.tell(Input::Binary(&bytes)).await,
-            // The answer to a ping is queued by the library, and goes out with the next flush.
-            Message::Ping(_) => self.flush().await,
-            Message::Pong(_) | Message::Close(_) | Message::Frame(_) => Ok(()),
+        match received {
+            Received::Text(frame) => {
+                let text = frame.as_str();
+                match Refreshing::read(text, &self.desk.admission) {
+                    Some(refreshing) => self.refresh(refreshing).await,
+                    None => self.tell(Input::Text(text)).await,
+                }
+            }
+            Received::Binary(bytes) => self.tell(Input::Binary(&bytes)).await,
+            Received::Ping => self.flush().await,
+            Received::Pong | Received::TooBig | Received::Broken(_) | Received::Gone => Ok(()),
         }
     }
 
@@ -252,7 +256,7 @@ impl Conversation {
         }
         self.beat_at = now + ping_interval.min(ping_timeout);
         if now - self.heard_at >= ping_interval.min(ping_timeout) {
-            self.send(Message::Ping(bytes::Bytes::new())).await?;
+            self.send(Frame::ping(bytes::Bytes::new())).await?;
             self.flush().await?;
         }
         Ok(())
@@ -269,7 +273,7 @@ impl Conversation {
             }
             Err(error) => json!({ "type": "auth", "ok": false, "error": error.to_string() }),
         };
-        self.send(socket::text(said.to_string())).await?;
+        self.send(Frame::text(said.to_string())).await?;
         self.end_lost("the new token does not allow this topic")
             .await?;
         self.flush().await
@@ -329,9 +333,9 @@ impl Conversation {
             }
             for output in list {
                 match output {
-                    Output::Text(text) => self.send(socket::text(text)).await?,
+                    Output::Text(text) => self.send(Frame::text(text)).await?,
                     Output::SharedText(text) => self.socket.send_shared(&text).await?,
-                    Output::Binary(bytes) => self.send(socket::binary(bytes)).await?,
+                    Output::Binary(bytes) => self.send(Frame::binary(bytes)).await?,
                     Output::Reached(limit) => self.limits().count(limit),
                     Output::Leave(topic) => self.follows.leave(&topic),
                     Output::Ask(ticket, ask) => {
@@ -380,7 +384,7 @@ impl Conversation {
         }
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), End> {
+    async fn send(&mut self, message: Frame) -> Result<(), End> {
         self.socket.send(message).await.map_err(End::from)
     }
 

@@ -1,27 +1,33 @@
-//! The socket of a conversation: frames in and out, and the clock of a client that takes nothing.
+//! The socket of a conversation: messages in and out, compressed where that was agreed on, and the
+//! clock of a client that takes nothing.
+//!
+//! Framing, masks, fragments and deflate are `yawc`'s. What it leaves to its user is here: how long
+//! a write may take, the answer to a ping (`flush`), and the close frame, which is written by
+//! itself, so that a client that broke the protocol is told the code of this house.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Sink, SinkExt};
+use tokio_util::codec::Encoder as _;
+use yawc::close::CloseCode;
+use yawc::codec::Encoder;
+use yawc::{Frame, OpCode, Options, Role, WebSocket, WebSocketError};
 
+use crate::face::ws::compression::Terms;
 use crate::face::ws::dialect::Close;
+use crate::face::ws::stream::{Link, Stream};
 use crate::wire::{Permit, Raw};
 
-/// Longest reason of a close frame, in bytes (RFC 6455, section 5.5).
-const REASON_BYTES_MAX: usize = 123;
+/// Longest payload of a control frame, in bytes (RFC 6455, section 5.5).
+const CONTROL_BYTES_MAX: usize = 125;
+
+/// Longest reason of a close frame, in bytes: two are its code.
+const REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - 2;
 
 /// Gathered frames are written when they have this many bytes.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
@@ -31,12 +37,18 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// What a client sent.
 pub(super) enum Received {
-    /// A message.
-    Message(Message),
-    /// A message that is larger than allowed.
+    /// A text, in UTF-8.
+    Text(Frame),
+    /// Bytes.
+    Binary(Bytes),
+    /// A ping; its answer goes out with the next flush, which is to come before more is received.
+    Ping,
+    /// The answer to a ping.
+    Pong,
+    /// A message that is larger than allowed, as it came or inflated.
     TooBig,
-    /// A frame that breaks the protocol.
-    Broken,
+    /// A frame that breaks the protocol, and the code to close with.
+    Broken(Close),
     /// The client closed, or its link broke.
     Gone,
 }
@@ -62,167 +74,185 @@ pub(super) struct Bounds {
 
 /// A client's socket after the handshake.
 pub(super) struct Socket {
-    frames: WebSocketStream<Counted>,
-    written: Arc<AtomicU64>,
+    frames: WebSocket<Stream>,
+    link: Arc<Link>,
     bounds: Bounds,
+    /// Whether frames can still be read.
+    is_readable: bool,
     _permit: Option<Permit>,
 }
 
 impl Socket {
-    pub(super) async fn new(raw: Raw, bounds: Bounds) -> Self {
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(bounds.message_bytes_max))
-            .max_frame_size(Some(bounds.message_bytes_max))
-            .read_buffer_size(bounds.read_buffer_bytes)
-            .write_buffer_size(WRITE_BUFFER_BYTES);
-        let written = Arc::new(AtomicU64::new(0));
-        let counted = Counted {
-            tcp: raw.tcp,
-            written: Arc::clone(&written),
+    /// The socket, with compression on the terms that the handshake agreed on.
+    pub(super) fn new(raw: Raw, bounds: Bounds, terms: Option<Terms>) -> Self {
+        let (answer, deflate) = terms.map(|terms| (terms.answer, terms.options)).unzip();
+        // The library's bounds are the first size that is too big. The second is that of a message
+        // in fragments; both hold for what is inflated, while it is.
+        let too_big = bounds.message_bytes_max.saturating_add(1);
+        let options = Options {
+            compression: deflate,
+            ..Options::default()
+        }
+        .with_limits(too_big, too_big)
+        .with_read_buffer_capacity(bounds.read_buffer_bytes)
+        .with_write_buffer_capacity(0)
+        .with_backpressure_boundary(WRITE_BUFFER_BYTES)
+        .with_utf8();
+        let link = Arc::new(Link::new(raw.tcp));
+        let stream = Stream {
+            link: Arc::clone(&link),
+            early: raw.early,
         };
-        let early = raw.early.to_vec();
+        let role = Role::Server;
         let frames =
-            WebSocketStream::from_partially_read(counted, early, Role::Server, Some(config)).await;
+            WebSocket::from_stream_with_extensions(stream, role, answer.as_deref(), options);
         Self {
-            frames,
-            written,
+            frames: frames.expect("terms bring their options"),
+            link,
             bounds,
+            is_readable: true,
             _permit: raw.permit,
         }
     }
 
     /// The next thing the client sends. Dropping the future loses nothing.
     pub(super) async fn receive(&mut self) -> Received {
-        match self.frames.next().await {
-            Some(Ok(Message::Close(_))) => {
-                // The answer to the client's close is written by the next flush.
+        let received = match self.frames.next_frame().await {
+            Ok(frame) => sorted(frame),
+            Err(error) => failed(&error),
+        };
+        match received {
+            Received::Text(_) | Received::Binary(_) | Received::Ping | Received::Pong => {}
+            Received::TooBig | Received::Broken(_) => self.is_readable = false,
+            Received::Gone => {
+                self.is_readable = false;
+                // The answer to the client's close.
                 let _ = self.flush().await;
-                Received::Gone
             }
-            Some(Ok(message)) => Received::Message(message),
-            Some(Err(Error::Capacity(_))) => Received::TooBig,
-            Some(Err(Error::Utf8(_) | Error::Protocol(_))) => Received::Broken,
-            None | Some(Err(_)) => Received::Gone,
         }
+        received
     }
 
     /// Puts a message behind those that wait, and writes when enough have gathered.
-    pub(super) async fn send(&mut self, message: Message) -> Result<(), Unsent> {
-        let written = Arc::clone(&self.written);
-        unless_stalled(&written, self.bounds, self.frames.feed(message)).await
+    pub(super) async fn send(&mut self, message: Frame) -> Result<(), Unsent> {
+        unless_stalled(&self.link, self.bounds, self.frames.feed(message)).await
     }
 
-    /// Sends a long text in pieces of one message, so that it is not copied as a whole.
+    /// Sends a long text in pieces of one message, so that it is neither copied nor compressed as
+    /// a whole.
     pub(super) async fn send_shared(&mut self, text: &Bytes) -> Result<(), Unsent> {
-        let mut code = OpCode::Data(Data::Text);
         let mut start = 0;
         loop {
             let end = text.len().min(start + PIECE_BYTES);
             let is_last = end == text.len();
-            let frame = Frame::message(text.slice(start..end), code, is_last);
-            self.send(Message::Frame(frame)).await?;
+            let piece = text.slice(start..end);
+            let frame = if start == 0 {
+                Frame::text(piece)
+            } else {
+                Frame::continuation(piece)
+            };
+            self.send(frame.with_fin(is_last)).await?;
             if is_last {
                 return Ok(());
             }
-            (code, start) = (OpCode::Data(Data::Continue), end);
+            start = end;
         }
     }
 
-    /// Writes what has gathered.
+    /// Writes what has gathered, and what the protocol owes the client: pongs, and the answer to
+    /// its close.
     pub(super) async fn flush(&mut self) -> Result<(), Unsent> {
-        let written = Arc::clone(&self.written);
-        unless_stalled(&written, self.bounds, self.frames.flush()).await
+        let Self { frames, link, .. } = self;
+        let flush = async {
+            poll_fn(|cx| Pin::new(&mut *frames).poll_ready(cx)).await?;
+            frames.flush().await
+        };
+        unless_stalled(link, self.bounds, flush).await
     }
 
     /// Closes with a code, and waits a while for the client to close as well: a socket that is
     /// closed with unread bytes in it would take the close frame with it.
     pub(super) async fn close(mut self, close: Close, reason: &str) {
         let end = reason.floor_char_boundary(REASON_BYTES_MAX);
-        let frame = CloseFrame {
-            code: CloseCode::from(close.code()),
-            reason: reason[..end].into(),
+        let frame = Frame::close(CloseCode::from(close.code()), &reason[..end]);
+        let mut bytes = BytesMut::new();
+        let encoded = Encoder::new(Role::Server).encode(frame, &mut bytes);
+        encoded.expect("a close frame can be written");
+        let bounds = self.bounds;
+        let Self { frames, link, .. } = &mut self;
+        let write = async {
+            frames.flush().await?;
+            link.write_all(&bytes).await.map_err(WebSocketError::from)
         };
-        if self.send(Message::Close(Some(frame))).await.is_err() || self.flush().await.is_err() {
+        if unless_stalled(link, bounds, write).await.is_err() {
             return;
         }
-        let linger_max = self.bounds.linger_max;
         let rest = async {
-            while let Some(Ok(message)) = self.frames.next().await {
-                if message.is_close() {
-                    return;
+            while self.is_readable {
+                match self.frames.next_frame().await.map(sorted) {
+                    Ok(Received::Text(_) | Received::Binary(_) | Received::Pong) => {}
+                    Ok(Received::Gone) => return,
+                    // Pongs are owed no more.
+                    Ok(Received::Ping | Received::TooBig | Received::Broken(_)) | Err(_) => break,
                 }
             }
             // What is no message any more is read past.
-            let tcp = &mut self.frames.get_mut().tcp;
-            let mut dropped = [0; 4096];
-            while matches!(tcp.read(&mut dropped).await, Ok(1..)) {}
+            self.link.read_past().await;
         };
-        let _ = tokio::time::timeout(linger_max, rest).await;
-        let _ = self.frames.get_mut().tcp.shutdown().await;
+        let _ = tokio::time::timeout(bounds.linger_max, rest).await;
+        let _ = self.link.shut_down();
+    }
+}
+
+/// What a frame, or a message put together from frames, means.
+fn sorted(frame: Frame) -> Received {
+    let is_long = frame.payload().len() > CONTROL_BYTES_MAX;
+    match frame.opcode() {
+        OpCode::Text => Received::Text(frame),
+        OpCode::Binary => Received::Binary(frame.into_payload()),
+        OpCode::Continuation => Received::Broken(Close::Protocol),
+        OpCode::Ping | OpCode::Pong | OpCode::Close if is_long => Received::Broken(Close::Protocol),
+        OpCode::Ping => Received::Ping,
+        OpCode::Pong => Received::Pong,
+        OpCode::Close => Received::Gone,
+    }
+}
+
+/// What a failure to read means.
+fn failed(error: &WebSocketError) -> Received {
+    match error {
+        WebSocketError::FrameTooLarge => Received::TooBig,
+        WebSocketError::InvalidUTF8 => Received::Broken(Close::Invalid),
+        // So the inflater says it; a link does not fail in this way.
+        WebSocketError::IoError(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            Received::Broken(Close::Invalid)
+        }
+        WebSocketError::InvalidFragment
+        | WebSocketError::InvalidContinuationFrame
+        | WebSocketError::InvalidCloseFrame
+        | WebSocketError::InvalidCloseCode
+        | WebSocketError::ReservedBitsNotZero
+        | WebSocketError::ControlFrameFragmented
+        | WebSocketError::PingFrameTooLarge
+        | WebSocketError::InvalidOpCode(_)
+        | WebSocketError::CompressionNotSupported => Received::Broken(Close::Protocol),
+        _ => Received::Gone,
     }
 }
 
 /// Waits for a write; gives up when too little has moved for too long.
 async fn unless_stalled(
-    written: &AtomicU64,
+    link: &Link,
     bounds: Bounds,
-    write: impl Future<Output = Result<(), Error>>,
+    write: impl Future<Output = Result<(), WebSocketError>>,
 ) -> Result<(), Unsent> {
     let mut write = pin!(write);
     loop {
-        let before = written.load(Ordering::Relaxed);
+        let before = link.written();
         match tokio::time::timeout(bounds.write_stall_max, write.as_mut()).await {
             Ok(result) => return result.map_err(|_| Unsent::Gone),
-            Err(_) if written.load(Ordering::Relaxed) - before >= bounds.write_stall_bytes_min => {}
+            Err(_) if link.written() - before >= bounds.write_stall_bytes_min => {}
             Err(_) => return Err(Unsent::Stalled),
         }
-    }
-}
-
-/// A message with a text.
-pub(super) fn text(text: String) -> Message {
-    Message::Text(text.into())
-}
-
-/// A message with bytes.
-pub(super) const fn binary(bytes: Bytes) -> Message {
-    Message::Binary(bytes)
-}
-
-/// A stream that counts what the peer took.
-struct Counted {
-    tcp: TcpStream,
-    written: Arc<AtomicU64>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.tcp).poll_write(cx, buf);
-        if let Poll::Ready(Ok(count)) = polled {
-            self.written.fetch_add(count as u64, Ordering::Relaxed);
-        }
-        polled
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }

@@ -45,9 +45,6 @@ pub enum Invalid {
     /// A line that is no document.
     #[error("{0}")]
     NoDocument(String),
-    /// Only the embedded store does it.
-    #[error("the documents are kept by a service (`upstream.library.url`): ask it for them")]
-    Elsewhere,
 }
 
 fn short(what: &'static str, bytes: usize, max: usize, key: &'static str) -> Result<(), Invalid> {

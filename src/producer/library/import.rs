@@ -1,14 +1,16 @@
 //! Imports in the background: a job like any other, with progress in `job:{id}`.
 //!
 //! The lines are laid up in the document store first, so the job goes on after a restart and adds
-//! no line twice. It ends early when a client asked for its cancellation.
+//! no line twice. It ends early when a client asked for its cancellation. Where a service keeps the
+//! documents, `forward` sends it the lines.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Error, Invalid, Librarian, Line, checks};
+use super::forward::Waiting;
+use super::{Backend, Error, Invalid, Librarian, Line, Shared, checks};
 use crate::document::LibraryId;
-use crate::store::documents::{self, Documents, Import};
+use crate::store::documents::{Documents, Import};
 use crate::topic::{Class, Draft, Kind, TopicName};
 
 /// How many lines become documents at a time.
@@ -30,17 +32,14 @@ pub struct Background {
 const WRITE_BYTES: usize = 256 * 1024;
 
 impl Librarian {
-    /// A background import into a library; nothing if a service keeps the documents.
+    /// A background import into a library.
     ///
     /// # Errors
-    /// When there is no such library.
-    pub async fn background(&self, library: LibraryId) -> Result<Option<Background>, Error> {
-        let Some(documents) = self.embedded() else {
-            return Ok(None);
-        };
-        documents.library(library).await?;
+    /// When there is no such library, or the service does not say.
+    pub async fn background(&self, library: LibraryId) -> Result<Background, Error> {
+        self.library(library).await?;
         self.0.imports_found.wait().await;
-        Ok(Some(Background {
+        Ok(Background {
             librarian: self.clone(),
             library,
             job: format!("import-{}", Uuid::now_v7()),
@@ -48,15 +47,12 @@ impl Librarian {
             waiting_bytes: 0,
             bytes: 0,
             total: 0,
-        }))
+        })
     }
 
     /// Goes on with the imports that the last process left.
     pub(super) async fn resume_imports(self) {
-        let Some(documents) = self.embedded() else {
-            return;
-        };
-        let found = documents.imports().await;
+        let found = self.0.documents.imports().await;
         let _ = self.0.imports_found.set(());
         match found {
             Ok(imports) => {
@@ -76,9 +72,15 @@ impl Librarian {
     }
 
     async fn run_import(self, mut import: Import) {
-        let Some(documents) = self.embedded().cloned() else {
-            return;
-        };
+        match self.0.documents.give_up(import.job.clone()).await {
+            Ok(Some(next)) => import = next,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, job = import.job, "an import could not go on");
+                return;
+            }
+        }
+        let mut waiting = Waiting::default();
         if import.successful + import.failed == 0 {
             self.report("job_started", &import, &json!({})).await;
         }
@@ -87,20 +89,25 @@ impl Librarian {
                 return;
             }
             if self.is_cancelling(&import.job).await {
-                self.finish(&documents, "cancelled", &import, "Import cancelled")
-                    .await;
+                self.finish("cancelled", &import, "Import cancelled").await;
                 return;
             }
-            match self.import_page(&documents, &import).await {
-                Ok(Some(next)) => import = next,
-                Ok(None) => {
-                    self.finish(&documents, "job_completed", &import, "Import completed")
+            let page = match &self.0.backend {
+                Backend::Embedded(documents) => self.import_page(documents, &mut import).await,
+                Backend::Upstream(client) => {
+                    self.forward_page(client, &mut import, &mut waiting).await
+                }
+            };
+            match page {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.finish("job_completed", &import, "Import completed")
                         .await;
                     return;
                 }
                 Err(error) => {
                     let why = format!("Import failed: {error}");
-                    self.finish(&documents, "job_failed", &import, &why).await;
+                    self.finish("job_failed", &import, &why).await;
                     return;
                 }
             }
@@ -108,15 +115,11 @@ impl Librarian {
         }
     }
 
-    /// Makes documents of the next lines; nothing when there are none.
-    async fn import_page(
-        &self,
-        documents: &Documents,
-        import: &Import,
-    ) -> Result<Option<Import>, documents::Error> {
+    /// Makes documents of the next lines. Whether there were any.
+    async fn import_page(&self, documents: &Documents, import: &mut Import) -> Result<bool, Error> {
         let lines = documents.lines(import.job.clone(), PAGE).await?;
         if lines.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         let made = lines
             .into_iter()
@@ -127,18 +130,19 @@ impl Librarian {
             })
             .collect();
         let Some(imported) = documents.import(import.job.clone(), made).await? else {
-            return Ok(None);
+            return Ok(false);
         };
         for change in imported.changes {
             self.tell(change).await;
         }
-        Ok(Some(imported.import))
+        *import = imported.import;
+        Ok(true)
     }
 
-    async fn finish(&self, documents: &Documents, name: &str, import: &Import, message: &str) {
+    async fn finish(&self, name: &str, import: &Import, message: &str) {
         self.report(name, import, &json!({ "message": message }))
             .await;
-        if let Err(error) = documents.forget_import(import.job.clone()).await {
+        if let Err(error) = self.0.documents.forget_import(import.job.clone()).await {
             tracing::warn!(%error, job = import.job, "an import could not be forgotten");
         }
     }
@@ -215,12 +219,14 @@ impl Background {
     async fn write(&mut self) -> Result<(), Error> {
         self.waiting_bytes = 0;
         let lines = std::mem::take(&mut self.waiting);
-        if let Some(documents) = self.librarian.embedded() {
-            documents
-                .lay_up(self.job.clone(), self.library, lines)
-                .await?;
+        let Shared {
+            backend, documents, ..
+        } = &*self.librarian.0;
+        if let Backend::Embedded(documents) = backend {
+            documents.library(self.library).await?;
         }
-        Ok(())
+        let (job, library) = (self.job.clone(), self.library);
+        Ok(documents.lay_up(job, library, lines).await?)
     }
 
     /// Begins the job. Returns its id and how many lines it has.
@@ -229,9 +235,7 @@ impl Background {
     /// When the store refuses.
     pub async fn begin(mut self) -> Result<(String, u64), Error> {
         self.write().await?;
-        let Some(documents) = self.librarian.embedded() else {
-            return Err(Invalid::Elsewhere.into());
-        };
+        let documents = &self.librarian.0.documents;
         documents.is_whole(self.job.clone()).await?;
         self.librarian.spawn_import(Import {
             job: self.job.clone(),
@@ -246,8 +250,7 @@ impl Background {
     /// Forgets what was laid up.
     pub async fn forget(&mut self) {
         self.waiting.clear();
-        if let Some(documents) = self.librarian.embedded() {
-            let _ = documents.forget_import(self.job.clone()).await;
-        }
+        let documents = &self.librarian.0.documents;
+        let _ = documents.forget_import(self.job.clone()).await;
     }
 }

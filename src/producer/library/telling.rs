@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Backend, Librarian, topic};
+use super::{Librarian, topic};
 use crate::store::documents::{Change, Documents};
 use crate::topic::{Draft, Seq};
 
@@ -154,13 +154,5 @@ impl Librarian {
             event.name.as_str() == change.name
                 && event.payload.json().map(said) == Some(wanted.clone())
         })
-    }
-
-    /// The embedded store, if it keeps the documents.
-    pub(super) fn embedded(&self) -> Option<&Documents> {
-        match &self.0.backend {
-            Backend::Embedded(documents) => Some(documents),
-            Backend::Upstream(_) => None,
-        }
     }
 }

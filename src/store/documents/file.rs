@@ -15,7 +15,7 @@ use crate::store::{OpenError, documents};
 const NAME: &str = "library.db";
 
 /// What leads from each format to the next. The format of a file is the number of those done.
-const MIGRATIONS: [&str; 1] = [include_str!("format_1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("format_1.sql"), include_str!("format_2.sql")];
 
 /// Bytes of a page.
 const PAGE_BYTES: u64 = 4096;

@@ -34,7 +34,8 @@ pub struct Imported {
 }
 
 impl Documents {
-    /// Lays up lines for an import that is not whole yet.
+    /// Lays up lines for an import that is not whole yet. Whether there is such a library is not
+    /// asked: a service may have it.
     pub async fn lay_up(
         &self,
         job: String,
@@ -42,7 +43,6 @@ impl Documents {
         lines: Vec<String>,
     ) -> Result<(), Error> {
         let work = move |connection: &Connection| {
-            super::read::library_at(connection, library)?;
             connection.execute(
                 "INSERT INTO import (job, library, total) VALUES (?1, ?2, ?3)
                  ON CONFLICT (job) DO UPDATE SET total = total + ?3",
@@ -156,7 +156,7 @@ impl Documents {
     }
 }
 
-fn import(row: &rusqlite::Row<'_>) -> rusqlite::Result<Import> {
+pub(super) fn import(row: &rusqlite::Row<'_>) -> rusqlite::Result<Import> {
     Ok(Import {
         job: row.get(0)?,
         library: LibraryId(row.get(1)?),

@@ -259,3 +259,24 @@ async fn an_import_goes_on_where_it_was() {
         assert!(documents.imports().await.unwrap().is_empty());
     }
 }
+
+#[tokio::test]
+async fn a_line_that_was_out_is_not_sent_again() {
+    for (documents, _dir) in both(|_| {}) {
+        let id = LibraryId(Uuid::now_v7());
+        let lines = ["one", "two", "three", "four"].map(str::to_owned).to_vec();
+        documents.lay_up("j".into(), id, lines).await.unwrap();
+        documents.is_whole("j".into()).await.unwrap();
+        let out = documents.take_out("j".into(), 3).await.unwrap();
+        assert_eq!(out.len(), 3);
+        let fates = vec![(out[0].0, Fate::Made), (out[1].0, Fate::Waits)];
+        let import = documents.settle("j".into(), fates).await.unwrap().unwrap();
+        assert_eq!((import.successful, import.failed, import.total), (1, 0, 4));
+        let import = documents.give_up("j".into()).await.unwrap().unwrap();
+        assert_eq!((import.successful, import.failed), (1, 1), "the third");
+        let rest = documents.take_out("j".into(), 9).await.unwrap();
+        let rest: Vec<_> = rest.iter().map(|(_, line)| line.as_str()).collect();
+        assert_eq!(rest, ["two", "four"]);
+        assert!(documents.give_up("other".into()).await.unwrap().is_none());
+    }
+}

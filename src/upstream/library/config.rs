@@ -35,6 +35,11 @@ pub struct Config {
     /// For how long.
     #[serde(with = "crate::quantity::duration")]
     pub rest: Duration,
+    /// Most documents of one background import that are sent at a time.
+    pub import_concurrency_max: usize,
+    /// How long a background import waits for a service that is away.
+    #[serde(with = "crate::quantity::duration")]
+    pub import_wait_max: Duration,
     /// Largest answer that is read.
     pub answer_bytes_max: ByteSize,
 }

@@ -1,9 +1,14 @@
 """The Python clients of the plain WebSocket applications, unchanged but for host and job id, as programs of their own."""
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
+
+import pytest
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+from websockets.sync.client import connect
 
 from gateway import eventually, fresh
 
@@ -55,3 +60,20 @@ def test_the_job_progress_client_receives_an_update(gateway):
         program.kill()
     assert program.returncode == 0, errors
     assert "'type': 'job_started'" in printed and "'total_files': 42" in printed
+
+
+@pytest.mark.parametrize("bits", [None, 15, 12, 9])
+def test_a_stock_client_gets_its_long_messages_compressed(gateway, bits):
+    job = fresh("job")
+    text = "the same page of text again; " * 20_000
+    gateway.publish(f"job:{job}", "job_started", {"text": text})
+    offer = [ClientPerMessageDeflateFactory(server_max_window_bits=bits)] if bits else None
+    with connect(f"{gateway.url.replace('http', 'ws')}/ws/{job}", extensions=offer) as client:
+        agreed = client.response.headers["Sec-WebSocket-Extensions"]
+        window = f"; server_max_window_bits={bits}" if bits else ""
+        assert agreed == f"permessage-deflate; server_no_context_takeover; client_no_context_takeover{window}"
+        assert json.loads(client.recv(timeout=20))["text"] == text
+        client.send("{" + " " * 100_000)
+        assert json.loads(client.recv(timeout=20))["message"] == "Invalid JSON format"
+        gateway.publish(f"job:{job}", "job_completed", {"text": text})
+        assert json.loads(client.recv(timeout=20))["type"] == "job_completed"

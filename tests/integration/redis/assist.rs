@@ -158,3 +158,41 @@ async fn jobs_and_documents_of_every_node_are_told_to_administrators_of_every_no
     let told = told.expect("documents of the other node are told");
     assert_eq!(told["data"]["user_id"], "ann");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_of_a_machine_bear_its_node() {
+    let redis = Server::start(Keeping::Nothing);
+    let secret = format!("auth.jwt.secret={SECRET}");
+    let settings = [secret.as_str(), "producer.monitor.interval=200ms"];
+    let nodes = [0, 1].map(|_| Node::start_with(&redis.url(), &settings));
+    let mut ids = Vec::new();
+    let mut clients = Vec::new();
+    for node in &nodes {
+        node.until_ready(true).await;
+        let (_, standing) = node.get("/v1/admin/nodes").await;
+        let own = &standing["nodes"][0];
+        assert_eq!(own["is_this"], true, "{standing}");
+        ids.push(own["node"].clone());
+        clients.push(Client::enter(node, "root", "admin").await);
+    }
+    for (client, id) in clients.iter_mut().zip(&ids) {
+        client
+            .say(json!({"type": "subscribe_system_metrics"}))
+            .await;
+        let own = loop {
+            let metrics = client.next_of("system_metrics").await;
+            // What is told at once has no place in the log.
+            if metrics["data"]["_seq"].is_null() {
+                break metrics;
+            }
+        };
+        assert_eq!(&own["data"]["node"], id, "at once of this node");
+    }
+    for client in &mut clients {
+        let mut wanted = ids.clone();
+        while !wanted.is_empty() {
+            let node = client.next_of("system_metrics").await["data"]["node"].clone();
+            wanted.retain(|id| *id != node);
+        }
+    }
+}

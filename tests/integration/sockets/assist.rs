@@ -270,6 +270,7 @@ async fn an_administrator_watches_the_machine_jobs_and_documents() {
             data["disk"]["percent"].is_number() && data["network"]["bytes_sent_mb"].is_number()
         );
         assert!(data["timestamp"].is_string());
+        assert_eq!(data["node"], "", "there are no others");
     }
     say(&mut root, "unsubscribe_system_metrics", json!({})).await;
 

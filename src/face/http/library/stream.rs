@@ -163,10 +163,7 @@ async fn in_background(
     library: LibraryId,
     mut lines: Lines,
 ) -> Result<Response, Refusal> {
-    let Some(mut background) = state.librarian().background(library).await? else {
-        let detail = "the documents are kept by a service: import them without `Prefer`";
-        return Err(Refusal::new(Code::DocumentInvalid, detail));
-    };
+    let mut background = state.librarian().background(library).await?;
     loop {
         match lines.next().await {
             Ok(Some(line)) => {

@@ -40,8 +40,7 @@ impl From<Error> for Refusal {
                 | Invalid::NoText
                 | Invalid::NoQuery
                 | Invalid::Results(_)
-                | Invalid::NoDocument(_)
-                | Invalid::Elsewhere => Code::DocumentInvalid,
+                | Invalid::NoDocument(_) => Code::DocumentInvalid,
             },
         };
         let refusal = Self::new(code, detail);

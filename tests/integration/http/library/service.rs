@@ -1,7 +1,7 @@
 //! A library service behind the gateway: a real HTTP server that fails, hangs and recovers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -11,13 +11,16 @@ use axum::{Json, Router};
 use serde_json::json;
 use tidings::drain::Drain;
 
-use super::super::stream::serve_router;
+use super::super::Parts;
+use super::super::stream::{serve, serve_router};
 use super::{DEADLINE, Face, until};
 
 const WELL: u8 = 0;
 const FAILS: u8 = 1;
 const HANGS: u8 = 2;
 const FAILS_ONCE: u8 = 3;
+/// Reads, and adds nothing.
+const FULL: u8 = 4;
 
 const LIBRARY: &str = "8179ce48-fd2b-4141-9ab0-9cfba4f6848b";
 const DOCUMENT: &str = "20fc54b4-ba48-43e8-8e48-4800e71f7765";
@@ -26,6 +29,8 @@ const DOCUMENT: &str = "20fc54b4-ba48-43e8-8e48-4800e71f7765";
 struct Service {
     mood: AtomicU8,
     calls: AtomicUsize,
+    /// The ids of the requests to add a document.
+    asked: Mutex<Vec<String>>,
 }
 
 impl Service {
@@ -36,6 +41,10 @@ impl Service {
 
     fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 
     async fn answer(&self, request: Request) -> Response {
@@ -52,6 +61,12 @@ impl Service {
         let path = request.uri().path().to_owned();
         let id = request.headers().get("x-request-id").cloned();
         let id = id.map_or(String::new(), |id| id.to_str().unwrap().to_owned());
+        if request.method() == "POST" && path.ends_with("/documents") {
+            self.asked.lock().unwrap().push(id.clone());
+            if self.mood.load(Ordering::SeqCst) == FULL {
+                return StatusCode::INSUFFICIENT_STORAGE.into_response();
+            }
+        }
         if !path.contains(LIBRARY) {
             return (StatusCode::NOT_FOUND, Json(json!({ "detail": "no" }))).into_response();
         }
@@ -84,6 +99,10 @@ impl Service {
 
 /// A service on a port of its own, and a face in front of it.
 async fn pair() -> (Arc<Service>, Face) {
+    pair_with(|_| {}).await
+}
+
+async fn pair_with(change: impl FnOnce(&mut Parts)) -> (Arc<Service>, Face) {
     let service = Arc::new(Service::default());
     let answering = Arc::clone(&service);
     let router = Router::new().fallback(move |request| {
@@ -97,6 +116,7 @@ async fn pair() -> (Arc<Service>, Face) {
         parts.upstream.retry_pause = Duration::from_millis(1);
         parts.upstream.failures_max = 3;
         parts.upstream.rest = Duration::from_secs(2);
+        change(parts);
     });
     (service, face)
 }
@@ -228,4 +248,94 @@ async fn a_service_that_is_not_there_is_named() {
             .contains("upstream.library.url"),
         "{problem}"
     );
+}
+
+/// Begins a background import; the topic of its job.
+async fn background(face: &Face, library: &str, lines: usize) -> String {
+    let path = format!("/v1/libraries/{library}/documents/stream");
+    let headers = [("prefer", "respond-async"), ("content-type", super::NDJSON)];
+    let lines: String = (0..lines)
+        .map(|n| match n {
+            7 => "bad\n".to_owned(),
+            n => format!("{{\"title\":\"{n}\",\"text\":\"text {n}\"}}\n"),
+        })
+        .collect();
+    let asked = super::request(super::Method::POST, &path, &headers, &lines);
+    let answer = face.call(asked).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+    answer.json()["topic"].as_str().unwrap().to_owned()
+}
+
+/// How far the import is: `(successful, failed)`; and the status of its job.
+async fn standing(face: &Face, topic: &str) -> ((u64, u64), String) {
+    let path = format!("/v1/jobs/{}", topic.trim_start_matches("job:"));
+    let job = face.get(&path).await.json();
+    let count = |name: &str| job["metadata"][name].as_u64().unwrap_or(0);
+    let status = job["status"].as_str().unwrap_or_default().to_owned();
+    ((count("successful"), count("failed")), status)
+}
+
+#[tokio::test]
+async fn a_background_import_goes_on_to_another_gateway() {
+    let there = Face::new();
+    let library = super::library(&there).await;
+    let url = format!("http://{}", serve(&there).await);
+    let here = Face::with(|parts| parts.upstream.url = Some(url));
+    let topic = background(&here, &library, 100).await;
+    until(|| async { standing(&here, &topic).await.1 == "completed" }).await;
+    assert_eq!(standing(&here, &topic).await.0, (99, 1));
+    let kept = there.get(&format!("/v1/libraries/{library}")).await.json();
+    assert_eq!(kept["num_documents"], 99);
+    let told = here.events(&format!("library:{library}")).await;
+    assert_eq!(told.len(), 99, "each is told here as well");
+    let names = here.events(&topic).await;
+    assert_eq!(names[0]["name"], "job_started");
+    assert_eq!(names[names.len() - 1]["data"]["progress"], 100);
+}
+
+#[tokio::test]
+async fn a_background_import_waits_for_its_service_and_sends_no_line_twice() {
+    let (service, face) = pair().await;
+    service.is(FULL);
+    let topic = background(&face, LIBRARY, 60).await;
+    until(|| async { face.post(&search(), QUERY).await.status != StatusCode::OK }).await;
+    service.is(WELL);
+    until(|| async { standing(&face, &topic).await.1 == "completed" }).await;
+    let (successful, failed) = standing(&face, &topic).await.0;
+    assert_eq!(successful + failed, 60);
+    assert!(successful > 0 && failed > 3, "{successful}, {failed}");
+    let mut asked = service.asked();
+    assert_eq!(asked.len(), 59, "each document was sent once");
+    asked.sort();
+    asked.dedup();
+    assert_eq!(asked.len(), 59, "each under an id of its own");
+}
+
+#[tokio::test]
+async fn a_background_import_that_waits_can_be_cancelled() {
+    let (service, face) = pair().await;
+    service.is(FULL);
+    let topic = background(&face, LIBRARY, 2000).await;
+    let cancel = format!("/v1/jobs/{}/cancel", topic.trim_start_matches("job:"));
+    until(|| async { standing(&face, &topic).await.0.1 > 0 }).await;
+    let asked = face.post(&cancel, "{}").await;
+    assert!(asked.status.is_success(), "{asked:?}");
+    until(|| async { standing(&face, &topic).await.1 == "cancelled" }).await;
+}
+
+#[tokio::test]
+async fn a_background_import_gives_up_a_service_that_stays_away() {
+    let (service, face) = pair_with(|parts| {
+        parts.upstream.rest = Duration::from_mins(1);
+        parts.upstream.import_wait_max = Duration::from_millis(5);
+    })
+    .await;
+    service.is(FULL);
+    let topic = background(&face, LIBRARY, 60).await;
+    until(|| async { standing(&face, &topic).await.1 == "failed" }).await;
+    let events = face.events(&topic).await;
+    let why = events[events.len() - 1]["data"]["message"]
+        .as_str()
+        .unwrap();
+    assert!(why.contains("circuit breaker is open"), "{why}");
 }
