@@ -86,18 +86,7 @@ impl Gateway {
 
     /// All events of a topic, in order.
     async fn log(&self, topic: &str) -> Vec<Value> {
-        let mut events = Vec::new();
-        let mut since = String::new();
-        loop {
-            let path = format!("/v1/topics/{topic}/events?limit=1000{since}");
-            let (status, page) = self.get(&path).await;
-            assert_eq!(status, 200, "{page}");
-            events.extend(page["events"].as_array().unwrap().iter().cloned());
-            match page["cursor"].as_str() {
-                Some(cursor) => since = format!("&since={cursor}"),
-                None => return events,
-            }
-        }
+        process::log(&self.client, &self.url, topic).await
     }
 }
 

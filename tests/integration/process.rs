@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use serde_json::Value;
+
 /// What in the environment of the tests would change what the binary does.
 const FOREIGN: [&str; 6] = [
     "PORT",
@@ -54,4 +56,22 @@ pub(crate) fn memory_kib(child: &Child, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// All events of a topic, in order, page by page.
+pub(crate) async fn log(client: &reqwest::Client, url: &str, topic: &str) -> Vec<Value> {
+    let mut events = Vec::new();
+    let mut since = String::new();
+    loop {
+        let path = format!("{url}/v1/topics/{topic}/events?limit=1000{since}");
+        let answer = client.get(path).send().await.unwrap();
+        let status = answer.status();
+        let page: Value = answer.json().await.unwrap_or_default();
+        assert_eq!(status, 200, "{page}");
+        events.extend(page["events"].as_array().unwrap().iter().cloned());
+        match page["cursor"].as_str() {
+            Some(cursor) => since = format!("&since={cursor}"),
+            None => return events,
+        }
+    }
 }
