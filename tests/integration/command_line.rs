@@ -353,7 +353,8 @@ fn client_commands_show_a_token() {
         );
     }
     gateway.signal("-TERM");
-    assert!(gateway.end().1.success());
+    let (said, ended) = gateway.end();
+    assert!(ended.success(), "{ended}: {said:?}");
 }
 
 #[test]

@@ -247,7 +247,7 @@ async fn queries_and_cursors_are_refused_by_name() {
     for (query, code, says) in [
         ("limit=0", "query_invalid", "1 to 1000"),
         ("limit=1001", "query_invalid", "face.http.page_limit_max"),
-        ("limit=x", "query_invalid", "invalid digit"),
+        ("limit=x", "query_invalid", "no whole number"),
         ("form=x", "query_invalid", "`form`"),
         ("reverse=maybe", "query_invalid", "true"),
         ("since=x", "cursor_invalid", "<epoch>:<seq>"),
