@@ -8,6 +8,9 @@ const { io } = require("socket.io-client");
 
 const CONNECT_MS = 120_000;
 
+/** Most publishes that are under way. */
+const AT_ONCE = 128;
+
 /** One client: which node it is on is the front's matter. */
 class Member {
   constructor(url, topic, transports) {
@@ -108,15 +111,15 @@ export function publisher(nodes, { topics, rate }) {
         told.failed++;
         return;
       }
-      // Many try again at once: they must not keep each other from being served.
-      await pause(150 + Math.random() * 200);
+      // Many try again at once: they must not keep each other, or the clients beside them, from being served.
+      await pause(250 + Math.random() * 500);
     }
   };
   const begun = performance.now();
   const ticking = (async () => {
     while (!is_done) {
       const due = Math.floor(((performance.now() - begun) / 1000) * rate);
-      while (n < due && under_way.size < 500) {
+      while (n < due && under_way.size < AT_ONCE) {
         const one = publish(`crowd-${n % topics}`, `${keyed}-${n++}`);
         under_way.add(one);
         one.finally(() => under_way.delete(one));

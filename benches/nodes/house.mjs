@@ -7,8 +7,17 @@ import { Node } from "../../tests/house/parts.mjs";
 export async function house({ nodes: count = 3, keeps = false, redis, env = {} } = {}) {
   redis ??= await startRedis({ keeps });
   const nodes = [];
-  for (let at = 0; at < count; at++) nodes.push(await Node.start(redis.port, typeof env === "function" ? env(at) : env));
-  await Promise.all(nodes.map((node) => node.until(true)));
+  const end = async () => {
+    await Promise.all(nodes.map((node) => node.end()));
+    await redis.stop();
+  };
+  try {
+    for (let at = 0; at < count; at++) nodes.push(await Node.start(redis.port, typeof env === "function" ? env(at) : env));
+    await Promise.all(nodes.map((node) => node.until(true)));
+  } catch (error) {
+    await end();
+    throw error;
+  }
   const front = await roundRobin(nodes.map((node) => node.url));
   return {
     redis,
@@ -17,8 +26,7 @@ export async function house({ nodes: count = 3, keeps = false, redis, env = {} }
     pids: () => [redis.pid, ...nodes.map((node) => node.pid)],
     async stop() {
       await front.stop();
-      await Promise.all(nodes.map((node) => node.end()));
-      await redis.stop();
+      await end();
     },
   };
 }

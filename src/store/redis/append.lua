@@ -53,7 +53,9 @@ if ARGV[6] ~= '' then
 end
 
 -- The oldest make room: they are too many, too large or too old. A record tells its time behind its id.
-local over = redis.call('XLEN', KEYS[2]) - tonumber(ARGV[13])
+-- A log has no more events than its newest has numbers, so a short one need not be counted.
+local most = tonumber(ARGV[13])
+local over = seq > most and redis.call('XLEN', KEYS[2]) - most or 0
 local function is_aged(entry)
   return ARGV[21] ~= '' and math.floor((tonumber(ARGV[16]) - struct.unpack('<i8', entry[2][2], 17)) / 1000) > tonumber(ARGV[21])
 end
@@ -76,7 +78,8 @@ if last then
   redis.call('XTRIM', KEYS[2], 'MINID', after .. '-0')
 end
 
-redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', head, 'gen', ARGV[2], 'bytes', bytes, 'at', ARGV[16], 'heard', heard)
+redis.call('HSET', KEYS[1], 'seq', head, 'bytes', bytes, 'at', ARGV[16], 'heard', heard)
+if epoch ~= meta[1] or gen ~= ARGV[2] then redis.call('HSET', KEYS[1], 'epoch', epoch, 'gen', ARGV[2]) end
 if ARGV[20] ~= '' then redis.call('HSETNX', KEYS[1], 'owner', ARGV[20]) end
 if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'status', ARGV[7]) end
 local now, age = tonumber(ARGV[16]), tonumber(ARGV[15])
