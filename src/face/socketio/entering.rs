@@ -11,6 +11,7 @@ use crate::auth::{Credentials, Refusal};
 use crate::connection::{Admission, CloseReason, Notice, RefreshError};
 use crate::face::socketio::link::Link;
 use crate::face::socketio::messages::{self, Problem};
+use crate::face::socketio::namespaces::link_of;
 use crate::face::socketio::requests::Desk;
 use crate::face::socketio::subscribing;
 use crate::limit::{Account, Places, Reached};
@@ -93,23 +94,39 @@ pub(crate) fn account(link: &Link, admission: &Admission) -> Account {
     }
 }
 
-/// Watches over the admission of a socket until it has left: its client is told that it ends, and
-/// put out when it has ended.
-pub(crate) fn watch(
-    (socket, link): (&SocketRef, &Arc<Link>),
-    admission: &Arc<Admission>,
-    desk: &Desk,
+/// An admission that is to be watched over once its client is connected.
+#[derive(Clone)]
+struct Watched {
+    admission: Arc<Admission>,
+    /// Cancelled when the client has left.
     left: CancellationToken,
-) {
-    if !admission.can_end() {
-        return;
+}
+
+/// Sees to it that [`watch`] watches over the admission of a socket. Nobody may hold a socket whose
+/// CONNECT is not answered: if its client goes before that, nothing but its end as a value tells.
+pub(crate) fn watch_later(socket: &SocketRef, admission: &Arc<Admission>, left: CancellationToken) {
+    if admission.can_end() {
+        let admission = Arc::clone(admission);
+        socket.extensions.insert(Watched { admission, left });
     }
-    let (socket, link, admission) = (socket.clone(), Arc::downgrade(link), Arc::clone(admission));
+}
+
+/// Watches over the admission of a connected socket until it has left: its client is told that it
+/// ends, and put out when it has ended.
+pub(crate) fn watch(socket: &SocketRef, desk: &Desk) {
+    let (Some(watched), Ok(link)) = (socket.extensions.get(), link_of(socket)) else {
+        return;
+    };
+    let Watched { admission, left } = watched;
+    let (socket, link) = (socket.clone(), Arc::downgrade(&link));
+    let drain = desk.drain.clone();
     desk.drain.spawn(async move {
         loop {
             let notice = tokio::select! {
                 notice = admission.next() => notice,
                 () = left.cancelled() => return,
+                // The engine, when it ends, drops its sockets and tells nobody.
+                () = drain.doors_closed() => return,
             };
             let Some(link) = link.upgrade() else { return };
             match notice {

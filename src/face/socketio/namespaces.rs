@@ -1,6 +1,6 @@
 //! The namespaces: who listens before a client hears that it is connected.
 
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::sync::{Arc, Mutex};
 
 use socketioxide::extract::{Event, SocketRef, TryData};
@@ -36,14 +36,24 @@ pub(crate) fn open(io: &socketioxide::SocketIo, desk: &Desk, metrics: &Metrics) 
         let (desk, metrics) = (main_desk.clone(), main_metrics.clone());
         async move { join_main(&socket, auth.ok(), &desk, &metrics).await }
     };
-    io.ns("/", nothing_more.with(join));
+    let main_desk = desk.clone();
+    let begin = move |socket: SocketRef| {
+        entering::watch(&socket, &main_desk);
+        ready(())
+    };
+    io.ns("/", begin.with(join));
 
     let producers_desk = desk.clone();
     let join = move |socket: SocketRef, TryData(auth): TryData<rmpv::Value>| {
         let desk = producers_desk.clone();
         async move { join_producers(&socket, auth.ok(), &desk).await }
     };
-    io.ns(PRODUCERS, nothing_more.with(join));
+    let producers_desk = desk.clone();
+    let begin = move |socket: SocketRef| {
+        entering::watch(&socket, &producers_desk);
+        ready(())
+    };
+    io.ns(PRODUCERS, begin.with(join));
 }
 
 /// Opens `/admin`.
@@ -58,11 +68,6 @@ pub(crate) fn open_admin(io: &socketioxide::SocketIo, admin: &Admin) {
         ready(())
     };
     io.ns(ADMIN, begin.with(enter));
-}
-
-/// After the CONNECT answer there is nothing left to do: everything was set up before it.
-fn nothing_more() -> Ready<()> {
-    ready(())
 }
 
 pub(crate) fn link_of(socket: &SocketRef) -> Result<Arc<Link>, Denied> {
@@ -128,7 +133,7 @@ async fn join_main(
     let attendance = desk.door.roster().enter(FACE, Arc::new(client));
     tracing::debug!(connection = %id, "connected");
     let gone = CancellationToken::new();
-    entering::watch((socket, &link), &admission, desk, gone.clone());
+    entering::watch_later(socket, &admission, gone.clone());
     let presence = Presence {
         link: Arc::downgrade(&link),
         generation,
@@ -248,7 +253,7 @@ async fn join_producers(
             commanding::deed(other).map_or_else(|| What::Unknown(other.to_owned()), What::Command)
         }
     });
-    entering::watch((socket, &link), &admission, desk, left.clone());
+    entering::watch_later(socket, &admission, left.clone());
     socket.on_disconnect(move || {
         left.cancel();
         drop(places);

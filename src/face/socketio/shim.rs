@@ -38,6 +38,9 @@ pub struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// A client's stream. The engine's tasks have room for it several times over: a pointer keeps them small.
+type BoxedStream = Box<Stream<Frames>>;
+
 /// An Engine.IO server that takes requests and raw streams: the services of socketioxide and of
 /// engineioxide both do.
 pub trait Engine: Clone + Send + Sync + 'static {
@@ -45,13 +48,13 @@ pub trait Engine: Clone + Send + Sync + 'static {
     fn answer(&self, request: Request<Full<Bytes>>) -> impl Future<Output = Answer> + Send;
 
     /// Takes over a websocket whose handshake is done.
-    fn take(&self, stream: Stream<Frames>, request: Request<()>);
+    fn take(&self, stream: BoxedStream, request: Request<()>);
 }
 
 impl<S, B> Engine for S
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = Infallible>
-        + Service<(Stream<Frames>, Request<()>), Response = ()>
+        + Service<(BoxedStream, Request<()>), Response = ()>
         + Clone
         + Send
         + Sync
@@ -83,9 +86,9 @@ where
         }
     }
 
-    fn take(&self, stream: Stream<Frames>, request: Request<()>) {
+    fn take(&self, stream: BoxedStream, request: Request<()>) {
         // The engine spawns its tasks here and now; its future is ready at once.
-        drop(Service::<(Stream<Frames>, Request<()>)>::call(
+        drop(Service::<(BoxedStream, Request<()>)>::call(
             self,
             (stream, request),
         ));
@@ -305,7 +308,7 @@ impl<E: Engine> Shim<E> {
         if let Some(admin) = link.sessions.admin() {
             admin.upgraded(link);
         }
-        self.0.engine.take(stream, request);
+        self.0.engine.take(Box::new(stream), request);
     }
 
     async fn open_polling(&self, habits: Habits, uri: &Uri) -> Result<Response<Body>, Refusal> {

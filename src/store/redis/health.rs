@@ -127,7 +127,8 @@ impl Redis {
             }
             false
         });
-        if is_back {
+        // A restart that lost something may be over before this node sees Redis away.
+        if is_back || is_news {
             self.0.house.begin_anew();
         }
         if is_news {

@@ -200,3 +200,33 @@ async fn a_topic_that_begins_anew_as_anothers_is_ended_for_who_owned_it() {
     stays.until(r#"42["progress",{"for":"bob alone""#).await;
     guarded.gateway.drain().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_leaves_before_being_connected_leaves_nothing_behind() {
+    let guarded = Guarded::start(&["drain.limit=5s", "limit.connections_per_user_max=1000"]).await;
+    let connect = format!("40{}", json!({"token": user("ann")}));
+    for _ in 0..200 {
+        let mut client = guarded.open_socket(&[]).await.unwrap();
+        client.say(&connect).await;
+    }
+    assert_eq!(guarded.gateway.drain().await, 0, "tasks that never end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_nothing_in_a_drain_does_not_hold_it() {
+    let guarded = Guarded::start(&["drain.limit=5s", "drain.grace=100ms"]).await;
+    let url = guarded.url("/socket.io/?EIO=4&transport=polling");
+    let opened = guarded.http.get(&url).send().await.unwrap();
+    let opened = opened.text().await.unwrap();
+    let (_, rest) = opened.split_once(r#""sid":""#).unwrap();
+    let (sid, _) = rest.split_once('"').unwrap();
+    let url = format!("{url}&sid={sid}");
+    let connect = format!("40{}", json!({"token": user("ann")}));
+    let posted = guarded.http.post(&url).body(connect).send().await.unwrap();
+    assert_eq!(posted.status(), 200);
+    let connected = guarded.http.get(&url).send().await.unwrap();
+    let connected = connected.text().await.unwrap();
+    assert!(connected.starts_with("40"), "{connected}");
+    // It polls no more.
+    assert_eq!(guarded.gateway.drain().await, 0, "tasks that never end");
+}

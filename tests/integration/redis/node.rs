@@ -119,6 +119,17 @@ impl Node {
         self.post(&format!("/v1/topics/{topic}/events"), body).await
     }
 
+    /// Publishes an event until it is taken: a node may not have seen yet that Redis is back.
+    pub(crate) async fn publish_surely(&self, topic: &str, body: &Value) {
+        let taken = async {
+            while self.publish(topic, body).await.0 != 200 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let taken = tokio::time::timeout(LIMIT, taken).await;
+        taken.expect("the event is taken in time");
+    }
+
     pub(crate) async fn publish_keyed(&self, topic: &str, body: &Value, key: &str) -> (u16, Value) {
         let answer = self
             .client

@@ -67,7 +67,7 @@ async fn counts_are_told_again_to_a_redis_that_has_forgotten_them() {
     redis.restart();
     one.until_ready(true).await;
     two.until_ready(true).await;
-    one.publish(TOPIC, &super::node::fact(1)).await;
+    one.publish_surely(TOPIC, &super::node::fact(1)).await;
     until_counted(&two, 1).await;
 }
 
