@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::{Client, Left, Manner};
 use crate::app::cli::Fault;
@@ -133,8 +133,9 @@ impl Client {
         }
         while Instant::now() < end {
             sleep(TRICKLE).await;
-            match line.next().await {
-                Ok(packet) if self.hear(&packet).is_ok() => {}
+            // When nothing is published any more, nothing comes.
+            match timeout_at(end, line.next()).await {
+                Ok(Ok(packet)) if self.hear(&packet).is_ok() => {}
                 _ => break,
             }
         }
