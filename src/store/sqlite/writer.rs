@@ -1,7 +1,7 @@
 //! The writer: one thread that commits whatever waits, and then answers.
 //!
 //! All of a commit is visible before any of it is told, so that one walk of the subscribers hands
-//! on all of it: told one by one, 16 publishes in flight cost twice as much for each delivery.
+//! on all of it.
 //!
 //! A transaction that fails as a whole is tried again job by job, so that a refusal concerns the
 //! jobs that cannot be done and no others.
