@@ -19,6 +19,7 @@ pub use self::name::Limit;
 pub use self::proxies::ProxyError;
 pub use self::rates::Quota;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -53,8 +54,19 @@ pub enum Account {
     Principal(Arc<str>),
     /// That of a connection, by its public id, when nobody knows who it is.
     Connection(Arc<str>),
-    /// That of an address, when there is no connection either.
+    /// That of an address, when there is no connection either, or one is easily had; of IPv6 that of
+    /// its /64.
     Address(IpAddr),
+}
+
+impl Account {
+    /// The account that this is kept in: an address stands for its network.
+    fn of_network(&self) -> Cow<'_, Self> {
+        match self {
+            Self::Address(address) => Cow::Owned(Self::Address(network_of(*address))),
+            Self::Principal(_) | Self::Connection(_) => Cow::Borrowed(self),
+        }
+    }
 }
 
 /// The places of a connection; dropped, they are given back.
@@ -253,7 +265,7 @@ impl Limits {
     pub fn message(&self, account: &Account) -> Result<(), Reached> {
         let rules = self.rules();
         let max = rules.config.messages_per_minute;
-        let taken = rules.messages.take(account, 1);
+        let taken = rules.messages.take(&account.of_network(), 1);
         taken
             .map(drop)
             .map_err(|after| self.slow_down(Limit::Messages, max, after))
@@ -266,7 +278,7 @@ impl Limits {
     pub fn subscribe(&self, account: &Account, topics: usize) -> Result<(), Reached> {
         let rules = self.rules();
         let max = rules.config.subscribes_per_minute;
-        let taken = rules.subscribes.take(account, topics);
+        let taken = rules.subscribes.take(&account.of_network(), topics);
         taken
             .map(drop)
             .map_err(|after| self.slow_down(Limit::Subscribes, max, after))
@@ -281,7 +293,7 @@ impl Limits {
         let max = rules.config.events_per_second;
         rules
             .events
-            .take(account, events)
+            .take(&account.of_network(), events)
             .map_err(|after| self.slow_down(Limit::Events, max, after))
     }
 

@@ -21,6 +21,7 @@ pub use self::body::{Deadline, DeadlineError};
 pub use self::config::Config;
 pub use self::gate::{Bound, Gate, Place};
 pub use self::guard::Lifeline;
+pub(crate) use self::memory::set_aside_little;
 pub use self::outbox::{Outbox, Outboxes, Sent};
 pub use self::stream::{Filter, Stream, Verdict};
 pub use self::upgrade::{Raw, Upgrade, UpgradeError, is_upgrade};

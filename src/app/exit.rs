@@ -19,6 +19,7 @@ use crate::app::config::{self, Loaded, Problems, Sources};
 use crate::app::screen::say;
 use crate::app::{bench, client, demo, publish, serve, telemetry, token, verify, watch};
 use crate::upstream::gateway;
+use crate::wire;
 
 /// It did not work out.
 pub(super) const FAILED: u8 = 1;
@@ -28,6 +29,10 @@ const WRONG: u8 = 2;
 
 /// The gateway cannot be reached.
 pub(super) const UNREACHABLE: u8 = 3;
+
+/// After how many tasks a worker looks at the sockets again. While many are busy, what comes from the
+/// others is seen the sooner the smaller this is.
+const EVENT_INTERVAL: u32 = 16;
 
 /// Ended by SIGINT.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -151,7 +156,9 @@ fn run_async(
 
 /// Runs a future to its end. What it left behind is not waited for.
 fn block_on(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
+    wire::set_aside_little();
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .event_interval(EVENT_INTERVAL)
         .enable_all()
         .build()
         .context("cannot start the runtime")?;

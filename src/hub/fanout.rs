@@ -96,6 +96,7 @@ impl Hub {
                     subscriber.wake(topic);
                 }
                 if next.is_some() {
+                    topic.give_way();
                     tokio::task::yield_now().await;
                 }
             }

@@ -324,6 +324,18 @@ impl Topic {
         is_level
     }
 
+    /// Lets the store's writer run, if it has an event of this topic and shares the processor: what
+    /// is committed during a walk goes out with it.
+    pub(crate) fn give_way(&self) {
+        let is_awaited = {
+            let state = self.peek();
+            state.tail > state.ring.head()
+        };
+        if is_awaited {
+            std::thread::yield_now();
+        }
+    }
+
     /// Notes an event that belongs to a trace, if somebody is to be sent it.
     pub(crate) fn trace(&self, event: &Arc<Event>) {
         if event.arrival.trace.is_some() {

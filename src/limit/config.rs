@@ -18,7 +18,8 @@ pub struct Config {
     pub handshakes_unfinished_max: u32,
     /// Most messages of one user in a minute.
     pub messages_per_minute: u32,
-    /// Most topics that one user may ask for in a minute.
+    /// Most topics that one user may ask for in a minute; where nobody shows who they are, those of
+    /// one address, and on this machine those of one connection.
     pub subscribes_per_minute: u32,
     /// Most events of one producer in a second.
     pub events_per_second: u32,

@@ -47,6 +47,18 @@ fn places_are_counted_by_user_and_address_and_given_back() {
 }
 
 #[test]
+fn topics_are_counted_by_network_where_nobody_shows_who_they_are() {
+    let limits = limits(|config| config.subscribes_per_minute = 10);
+    let account = |text| Account::Address(ip(text));
+    assert!(limits.subscribe(&account("2001:db8::1"), 10).is_ok());
+    let reached = limits.subscribe(&account("2001:db8::2"), 1).unwrap_err();
+    assert_eq!(reached.limit, Limit::Subscribes);
+    assert!(limits.subscribe(&account("2001:db8:0:1::1"), 10).is_ok());
+    let connection = Account::Connection("c".into());
+    assert!(limits.subscribe(&connection, 10).is_ok());
+}
+
+#[test]
 fn sockets_are_counted_by_address_but_not_those_of_proxies() {
     let limits = limits(|config| {
         config.sockets_per_address_max = 2;

@@ -71,15 +71,22 @@ impl Target {
 
     /// A websocket whose handshake is done and read, before anything is said on it.
     async fn websocket(&self, path: &str) -> TcpStream {
+        let asked = self.ask_for_websocket(path, "").await;
+        asked.unwrap_or_else(|head| panic!("{head}"))
+    }
+
+    /// The same, with more headers, each with its line's end; or the head of the refusal.
+    async fn ask_for_websocket(&self, path: &str, headers: &str) -> Result<TcpStream, String> {
         let mut tcp = self.connect().await;
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             {headers}\r\n"
         );
         tcp.write_all(request.as_bytes()).await.unwrap();
         let head = read_head(&mut tcp).await;
-        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        tcp
+        let is_open = head.starts_with("HTTP/1.1 101");
+        is_open.then_some(tcp).ok_or(head)
     }
 
     /// The id of a session on polling.

@@ -369,6 +369,23 @@ impl Link {
         }
     }
 
+    /// Sends what waits for this connection alone, unless something is in the way: whoever clears it
+    /// away delivers everything. Subscriptions are not looked at: each was sent what is due when it
+    /// came.
+    pub(crate) fn deliver_direct(self: &Arc<Self>, state: &mut State) {
+        if state.stage != Stage::Open {
+            return;
+        }
+        match &state.exit {
+            Exit::WebSocket(outbox) if !state.is_blocked => {
+                let outbox = Arc::clone(outbox);
+                self.send_direct(state, &mut &*outbox);
+            }
+            Exit::Polling => self.news.notify_one(),
+            Exit::WebSocket(_) | Exit::Closed => {}
+        }
+    }
+
     /// Sends everything that is due into a sink. Returns whether it took everything.
     pub(crate) fn send_all(self: &Arc<Self>, state: &mut State, sink: &mut impl Sink) -> bool {
         state.is_blocked = false;

@@ -20,7 +20,7 @@ use crate::face::socketio::pacing::Reply;
 use crate::face::socketio::recovery::Claim;
 use crate::face::socketio::requests::{Desk, Request, What};
 use crate::face::socketio::standing::Client;
-use crate::face::socketio::subscribing;
+use crate::face::socketio::subscribing::{self, Joining};
 use crate::limit::Places;
 
 /// The namespace of producers.
@@ -148,15 +148,21 @@ async fn join_main(
         let connected = messages::connected(&state.id, link.dialect);
         state.direct.push_back(Direct::Frames(connected));
     }
+    resume(&link, socket, joining);
+    if let Some(admin) = link.sessions.admin() {
+        admin.connected(socket);
+    }
+    Ok(())
+}
+
+/// Lets the subscriptions of a recovered session go on.
+fn resume(link: &Arc<Link>, socket: &SocketRef, joining: Vec<Joining>) {
     for joining in joining {
         socket.join(joining.subscription.topic().to_string());
         // It fails only if the connection has gone meanwhile.
         let _ = link.admit(joining);
     }
-    if let Some(admin) = link.sessions.admin() {
-        admin.connected(socket);
-    }
-    Ok(())
+    link.deliver(&mut link.lock());
 }
 
 /// A connection that is counted, from its CONNECT to its end.

@@ -3,11 +3,13 @@
 //! While many of its requests wait, nothing more is read from its websocket, and the answer to its
 //! POST is held back; so a flood of publishes stays in the client and in its socket. And while many
 //! acknowledgements wait in the engine's queue, no further request is served: they are counted as
-//! they go in and as they pass on their way to the client.
+//! they go in and as they pass on their way to the client. A client that asks for more than it may
+//! is not only refused: its next request is looked at a little later.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 use socketioxide::adapter::LocalAdapter;
@@ -19,6 +21,9 @@ use tokio::sync::Notify;
 
 use crate::connection::CloseReason;
 use crate::face::socketio::link::{Exit, Link, State};
+
+/// How long a client that was refused for a limit waits for its next request to be looked at.
+const REST: Duration = Duration::from_millis(20);
 
 /// Whether a link takes requests.
 #[derive(Default)]
@@ -84,6 +89,11 @@ impl Link {
     pub(crate) fn acknowledged(state: &mut State) {
         state.unsent_answers = state.unsent_answers.saturating_sub(1);
     }
+}
+
+/// Lets a client wait that was refused for a limit.
+pub(crate) async fn rest() {
+    tokio::time::sleep(REST).await;
 }
 
 /// Acknowledges a request, if the client asked for it. Acknowledgements go through the engine's

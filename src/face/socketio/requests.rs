@@ -11,7 +11,7 @@ use crate::connection::{Admission, CloseReason, Door};
 use crate::drain::Drain;
 use crate::face::socketio::link::{Link, State};
 use crate::face::socketio::messages::{self, Problem};
-use crate::face::socketio::pacing::{Reply, acknowledge};
+use crate::face::socketio::pacing::{Reply, acknowledge, rest};
 use crate::face::socketio::recovery::Recovery;
 use crate::face::socketio::sockets::{Deed, Sockets};
 use crate::face::socketio::{Config, commanding, entering, producers, subscribing, workers};
@@ -151,6 +151,7 @@ async fn serve(link: &Arc<Link>, desk: &Desk, request: Request) {
         let problem = Problem::new("limit_reached", reached.to_string());
         link.answer(messages::error(&Value::Null, &problem, link.dialect));
         acknowledge(link, ack, &json!(problem));
+        rest().await;
         return;
     }
     match what {

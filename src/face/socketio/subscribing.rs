@@ -2,6 +2,7 @@
 
 mod wish;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,12 +18,19 @@ use crate::face::socketio::delivery::Subscription;
 use crate::face::socketio::entering;
 use crate::face::socketio::link::{Direct, Link, Stage};
 use crate::face::socketio::messages::{self, Problem};
+use crate::face::socketio::pacing::rest;
 use crate::face::socketio::recovery::Session;
 use crate::face::socketio::recovery::record::{Base, Kept};
 use crate::face::socketio::requests::Desk;
 use crate::hub::{AttachError, Attached, From};
-use crate::limit::Limit;
+use crate::limit::{Account, Limit};
 use crate::topic::{Seq, TopicName};
+
+/// The code of a refusal at `face.socketio.subscriptions_max`.
+const TOO_MANY: &str = "too_many_subscriptions";
+
+/// How many topics are seen to at once, before others have their turn.
+const TURN: usize = 16;
 
 /// Subscribes to what the data names. Returns the acknowledgement: one answer, or one for each
 /// entry of an array, in order.
@@ -41,18 +49,22 @@ pub(crate) async fn subscribe(
             return refuse(link, &Value::Null, &problem);
         }
     };
-    let account = entering::account(link, admission);
+    let account = account(link, admission);
     if let Err(reached) = desk.door.limits().subscribe(&account, asked.entries.len()) {
         let problem = Problem::new("limit_reached", reached.to_string());
-        return refuse(link, &Value::Null, &problem);
+        let answer = refuse(link, &Value::Null, &problem);
+        rest().await;
+        return answer;
     }
     let mut entries = Vec::with_capacity(asked.entries.len());
+    let mut known = known(link);
     for (given, wish) in asked.entries {
+        breathe(entries.len()).await;
         let wish = match wish {
             Ok(wish) => wish.allowed(admission).await,
             Err(problem) => Err(problem),
         };
-        let entry = wish.and_then(|wish| seat(link, desk, wish, &entries));
+        let entry = wish.and_then(|wish| seat(link, desk, wish, &mut known));
         entries.push((given, entry));
     }
     // One write for all: what the store does not hold is not promised.
@@ -62,7 +74,9 @@ pub(crate) async fn subscribe(
         None => Ok(()),
     };
     let mut answers = Vec::with_capacity(entries.len());
+    let mut is_over = false;
     for (given, entry) in entries {
+        breathe(answers.len()).await;
         let answer = entry.and_then(|entry| match (entry, &kept) {
             (Entry::Again(session, topic), _) => again(link, &session, &topic),
             (Entry::New(joining), Ok(())) => {
@@ -80,9 +94,32 @@ pub(crate) async fn subscribe(
                 Err(Problem::new("store_away", error.to_string()))
             }
         });
-        answers.push(answer.unwrap_or_else(|problem| refuse(link, &given, &problem)));
+        is_over |= matches!(&answer, Err(problem) if problem.code == TOO_MANY);
+        answers.push(answer.unwrap_or_else(|problem| refused(link, &given, &problem)));
+    }
+    link.deliver(&mut link.lock());
+    if is_over {
+        rest().await;
     }
     asked.shape.of(answers)
+}
+
+/// Whose account subscriptions go to: who shows nothing gains nothing by connecting anew.
+fn account(link: &Link, admission: &Admission) -> Account {
+    let account = entering::account(link, admission);
+    match &link.ticket {
+        Some(ticket) if matches!(account, Account::Connection(_)) && !ticket.is_local() => {
+            Account::Address(ticket.address())
+        }
+        _ => account,
+    }
+}
+
+/// Lets others have their turn after so many topics.
+async fn breathe(done: usize) {
+    if done % TURN == TURN - 1 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Unsubscribes from what the data names; as [`subscribe`].
@@ -100,9 +137,11 @@ pub(crate) fn unsubscribe(
             socket.leave(wish.topic.to_string());
             unsubscribe_one(link, &wish)
         }
-        Err(problem) => refuse(link, &given, &problem),
+        Err(problem) => refused(link, &given, &problem),
     });
-    asked.shape.of(answers.collect())
+    let answers = answers.collect();
+    link.deliver_direct(&mut link.lock());
+    asked.shape.of(answers)
 }
 
 impl Wish {
@@ -122,15 +161,7 @@ impl Wish {
 
 /// Unsubscribes from what may not be had any longer, and tells the client.
 pub(crate) async fn drop_lost(link: &Arc<Link>, socket: &SocketRef, admission: &Admission) {
-    let topics: Vec<TopicName> = {
-        let state = link.lock();
-        let topics = state
-            .subscriptions
-            .iter()
-            .map(|known| known.topic().clone());
-        topics.collect()
-    };
-    for topic in topics {
+    for topic in known(link) {
         if admission.may_surely(Action::Subscribe, &topic).await {
             continue;
         }
@@ -143,11 +174,19 @@ pub(crate) async fn drop_lost(link: &Arc<Link>, socket: &SocketRef, admission: &
         };
         unsubscribe_one(link, &wish);
     }
+    link.deliver_direct(&mut link.lock());
 }
 
 /// Tells the client of a refusal, and returns it as the acknowledgement.
 fn refuse(link: &Arc<Link>, given: &Value, problem: &Problem) -> Value {
-    link.answer(messages::error(given, problem, link.dialect));
+    let answer = refused(link, given, problem);
+    link.deliver_direct(&mut link.lock());
+    answer
+}
+
+/// Queues a refusal for the client, and returns it as the acknowledgement.
+fn refused(link: &Link, given: &Value, problem: &Problem) -> Value {
+    link.queue(messages::error(given, problem, link.dialect));
     json!(problem)
 }
 
@@ -182,12 +221,19 @@ pub(crate) enum Joins {
     Resumed,
 }
 
-/// Takes a seat for a wish, and notes it in the session.
+/// What the connection subscribes to. Requests alone add to it, one after the other.
+fn known(link: &Link) -> HashSet<TopicName> {
+    let state = link.lock();
+    let topics = state.subscriptions.iter();
+    topics.map(|known| known.topic().clone()).collect()
+}
+
+/// Takes a seat for a wish, and notes it in the session and in what is `known`.
 fn seat(
     link: &Arc<Link>,
     desk: &Desk,
     wish: Wish,
-    before: &[(Value, Result<Entry, Problem>)],
+    known: &mut HashSet<TopicName>,
 ) -> Result<Entry, Problem> {
     let Wish {
         session,
@@ -195,25 +241,18 @@ fn seat(
         since,
         events,
     } = wish;
-    let is_asked = |entry: &Entry| matches!(entry, Entry::New(joining) if *joining.subscription.topic() == topic);
-    let asked_before = || before.iter().filter_map(|(_, entry)| entry.as_ref().ok());
-    let generation = {
-        let state = link.lock();
-        let is_known = |known: &Arc<Subscription>| *known.topic() == topic;
-        if state.subscriptions.iter().any(is_known) || asked_before().any(is_asked) {
-            return Ok(Entry::Again(session, topic));
-        }
-        let max = desk.config.subscriptions_max;
-        if state.subscriptions.len() + before.len() >= max {
-            desk.door.limits().count(Limit::SocketIoSubscriptions);
-            let why = format!(
-                "a connection may subscribe to at most {max} topics \
-                 (`face.socketio.subscriptions_max`)"
-            );
-            return Err(Problem::new("too_many_subscriptions", why));
-        }
-        state.generation
-    };
+    if known.contains(&topic) {
+        return Ok(Entry::Again(session, topic));
+    }
+    let max = desk.config.subscriptions_max;
+    if known.len() >= max {
+        desk.door.limits().count(Limit::SocketIoSubscriptions);
+        let why = format!(
+            "a connection may subscribe to at most {max} topics (`face.socketio.subscriptions_max`)"
+        );
+        return Err(Problem::new(TOO_MANY, why));
+    }
+    let generation = link.lock().generation;
     let subscription = Subscription::new(link, topic.clone(), events.clone());
     let kind = if since.is_some() {
         Joins::Since
@@ -222,6 +261,7 @@ fn seat(
     };
     let from = since.map_or(desk.config.on_join.into(), From::Since);
     let attached = attach(desk, &subscription, from)?;
+    known.insert(topic.clone());
     let number = link.session().map_or(0, |kept| {
         let base = base(&subscription, &attached);
         kept.with(|record| record.keep(session.clone(), topic, events, base))
@@ -302,7 +342,7 @@ pub(crate) fn rejoin(
 }
 
 /// Once more is harmless: it is confirmed, and nothing is replayed twice.
-fn again(link: &Arc<Link>, session: &str, topic: &TopicName) -> Result<Value, Problem> {
+fn again(link: &Link, session: &str, topic: &TopicName) -> Result<Value, Problem> {
     let mut state = link.lock();
     let mut known = state.subscriptions.iter();
     let cursor = known
@@ -311,7 +351,6 @@ fn again(link: &Arc<Link>, session: &str, topic: &TopicName) -> Result<Value, Pr
         .ok_or_else(disconnected)?;
     let confirmed = messages::subscribed(session, topic, &cursor, false, link.dialect);
     state.direct.push_back(Direct::Frames(confirmed));
-    link.deliver(&mut state);
     Ok(json!({"ok": true, "topic": topic, "cursor": cursor, "recovered": false}))
 }
 
@@ -341,9 +380,10 @@ pub(crate) fn take_away(link: &Arc<Link>, topic: &TopicName) {
     }
 }
 
+/// Ends a subscription, and queues the answer.
 fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
     take_away(link, &wish.topic);
-    link.answer(messages::unsubscribed(
+    link.queue(messages::unsubscribed(
         &wish.session,
         &wish.topic,
         link.dialect,
@@ -354,9 +394,14 @@ fn unsubscribe_one(link: &Arc<Link>, wish: &Wish) -> Value {
 impl Link {
     /// Queues a message for this connection and sends what can be sent.
     pub(crate) fn answer(self: &Arc<Self>, frames: Bytes) {
+        self.queue(frames);
+        self.deliver_direct(&mut self.lock());
+    }
+
+    /// Queues a message for this connection. Whoever has queued the last one delivers them.
+    fn queue(&self, frames: Bytes) {
         let mut state = self.lock();
         state.direct.push_back(Direct::Frames(frames));
-        self.deliver(&mut state);
     }
 
     /// The session of this connection, if its client takes offsets.
@@ -367,7 +412,8 @@ impl Link {
     }
 
     /// Lets a subscription begin: `subscribed`, the gap if there is one, the backlog; then the
-    /// ring, by cursor. Returns the acknowledgement.
+    /// ring, by cursor. Returns the acknowledgement. Nothing is sent yet: whoever has admitted the
+    /// last one delivers.
     pub(crate) fn admit(self: &Arc<Self>, joining: Joining) -> Result<Value, Problem> {
         let Joining {
             session,
@@ -410,7 +456,6 @@ impl Link {
             admin.joined(subscription.topic().as_str(), id.as_str());
         }
         state.subscriptions.push(subscription);
-        self.deliver(&mut state);
         Ok(answer)
     }
 }
