@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -88,29 +89,24 @@ impl Gateway {
         let gate = gate(&limits);
         let faces = Arc::new((door, socketio.clone(), http));
         // Answers a request; that a page of another origin may ask is not thought of yet.
-        let service = service_fn(
-            move |mut request: axum::http::Request<Deadline<Incoming>>| {
-                let faces = Arc::clone(&faces);
-                async move {
-                    let (door, socketio, http) = &*faces;
-                    if SocketIo::owns(request.uri().path()) {
-                        return Ok::<_, Infallible>(socketio.respond(request).await);
-                    }
-                    // Whatever comes after this sees no credential.
-                    door.visitor(&mut request);
-                    Ok(http.respond(request.map(axum::body::Body::new)).await)
-                }
-            },
-        );
-        let ways = Arc::new((cors.layer(service.clone()), service));
-        let service = service_fn(move |request| {
-            let ways = Arc::clone(&ways);
+        let answer = move |mut request: axum::http::Request<Deadline<Incoming>>| {
+            let faces = Arc::clone(&faces);
             async move {
-                if http::concerns(&request) {
-                    ways.0.clone().oneshot(request).await
-                } else {
-                    ways.1.clone().oneshot(request).await
+                let (door, socketio, http) = &*faces;
+                if SocketIo::owns(request.uri().path()) {
+                    return Ok::<_, Infallible>(socketio.respond(request).await);
                 }
+                // Whatever comes after this sees no credential.
+                door.visitor(&mut request);
+                Ok(http.respond(request.map(axum::body::Body::new)).await)
+            }
+        };
+        let shared = cors.layer(service_fn(answer.clone()));
+        let service = service_fn(move |request| {
+            if http::concerns(&request) {
+                shared.clone().oneshot(request).left_future()
+            } else {
+                answer(request).right_future()
             }
         });
         let (wire, until) = (wire_config, (drain.clone(), listener_metrics, gate));

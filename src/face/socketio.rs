@@ -58,7 +58,7 @@ use self::recovery::Recovery;
 use self::relaying::Routed;
 use self::request::{Query, Refusal};
 use self::requests::Desk;
-use self::shim::{Language, Settings, Shim, Wire};
+use self::shim::{Language, Settings, Shim, Wire, owned};
 use self::ticket::{Fit, Started, Ticket};
 use crate::auth::Principal;
 use crate::cluster::Nodes;
@@ -187,23 +187,32 @@ impl SocketIo {
             return Box::pin(self.respond_to_node(request)).await;
         }
         if let Some(file) = path.strip_prefix(PATH).filter(|file| !file.is_empty()) {
-            return self
-                .client_files
-                .respond(request.method(), request.headers(), file)
-                .await;
+            let files = &self.client_files;
+            return Box::pin(files.respond(request.method(), request.headers(), file)).await;
         }
         let shim = if path.starts_with(MSGPACK_PATH.trim_end_matches('/')) {
             &self.msgpack
         } else {
             &self.plain
         };
-        let mut request = match self.route(request).await {
+        let given = owned(request.uri());
+        let query = Query::parse(request.method(), given.query());
+        let mut request = match self.route(request, query.as_ref().ok()).await {
             Routed::Here(request) => request,
             Routed::Answered(response) => return response,
         };
         let visitor = self.door.visitor(&mut request);
-        match self.check(shim, &mut request, &visitor).await {
-            Ok(()) => self.counted(shim.respond(request).await),
+        // A token was taken out of it, or the id of the session is another one here.
+        let changed;
+        let (uri, query) = if *request.uri() == given {
+            (&given, query)
+        } else {
+            changed = owned(request.uri());
+            let query = Query::parse(request.method(), changed.query());
+            (&changed, query)
+        };
+        match self.check(shim, &mut request, (&visitor, query)).await {
+            Ok(()) => self.counted(shim.respond_to(request, (uri, query)).await),
             Err(refusal) => refusal.response(),
         }
     }
@@ -225,13 +234,12 @@ impl SocketIo {
         &self,
         shim: &Shim<SocketIoService<NotFoundService>>,
         request: &mut Request<B>,
-        visitor: &Visitor,
+        (visitor, query): (&Visitor, Result<Query<'_>, Refusal>),
     ) -> Result<(), Refusal> {
         if !self.door.admits_origin(request.headers(), visitor) {
             return Err(Refusal::Origin);
         }
-        let query = Query::parse(request.method(), request.uri().query())?;
-        let Some(sid) = query.sid else {
+        let Some(sid) = query?.sid else {
             let limits = self.door.limits();
             let unfinished = limits.handshake(visitor.address).map_err(Refusal::Limit)?;
             let places = limits
@@ -254,8 +262,8 @@ impl SocketIo {
             Fit::Fits => true,
             Fit::Foreign => false,
             Fit::OtherCredential => {
-                let first = self.door.admit(ticket.credentials()).await;
-                let now = self.door.admit(&visitor.credentials).await;
+                let first = Box::pin(self.door.admit(ticket.credentials())).await;
+                let now = Box::pin(self.door.admit(&visitor.credentials)).await;
                 let subject = |admitted: &Result<Arc<Principal>, _>| {
                     admitted.as_ref().ok().map(|one| one.subject.clone())
                 };

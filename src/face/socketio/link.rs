@@ -6,7 +6,7 @@
 //! order: link, then topic; link, then outbox.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use base64::Engine as _;
@@ -54,6 +54,8 @@ pub(crate) struct Link {
     /// The engine is to hear that the client of this websocket leaves.
     pub(crate) is_dismissed: AtomicBool,
     pub(crate) pacing: Pacing,
+    /// How many polls are under way. More than one is the engine's matter.
+    pub(crate) polls: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -194,6 +196,8 @@ pub(crate) struct State {
     pub(crate) requests: Requests,
     /// Acknowledgements that are in the engine's queue.
     pub(crate) unsent_answers: usize,
+    /// When a poll last found the engine's queue empty.
+    pub(crate) empty_at: Option<Instant>,
 }
 
 impl Exit {
@@ -239,6 +243,7 @@ impl Link {
             decided: Notify::new(),
             is_dismissed: AtomicBool::new(false),
             pacing: Pacing::default(),
+            polls: AtomicUsize::new(0),
             state: Mutex::new(State {
                 id: ConnectionId::new(),
                 exit: Exit::Polling,
@@ -258,6 +263,7 @@ impl Link {
                 resumable: None,
                 requests: Requests::default(),
                 unsent_answers: 0,
+                empty_at: None,
             }),
         })
     }

@@ -104,7 +104,8 @@ pub(crate) fn acknowledge(link: &Link, reply: Reply, answer: &Value) {
     }
     link.lock().unsent_answers += 1;
     match reply.ack.send(answer) {
-        Ok(()) => {}
+        // A poll that waits may not be asking the engine.
+        Ok(()) => link.news.notify_one(),
         Err(SendError::Socket(SocketError::InternalChannelFull)) => {
             link.close(CloseReason::Overloaded);
         }

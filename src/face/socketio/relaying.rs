@@ -31,11 +31,15 @@ pub(super) enum Routed<B> {
 
 impl SocketIo {
     /// Finds out where a request goes, and relays it if it is another node's.
-    pub(super) async fn route<B>(&self, mut request: Request<B>) -> Routed<B>
+    pub(super) async fn route<B>(
+        &self,
+        mut request: Request<B>,
+        query: Option<&Query<'_>>,
+    ) -> Routed<B>
     where
         B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send + 'static,
     {
-        if !self.nodes.is_joined() && concerns_others(&request) {
+        if !self.nodes.is_joined() && query.is_some_and(concerns_others) {
             // It was just started, behind something that does not ask whether it is ready: sessions of
             // other nodes go on meanwhile, and those that begin here are to be known there.
             Box::pin(self.nodes.joined()).await;
@@ -47,11 +51,8 @@ impl SocketIo {
             };
             self.door.vouch(&mut request, proven.client);
         }
-        let query = Query::parse(request.method(), request.uri().query());
         // What is refused anyway needs no other node for it.
-        let Some((told, transport)) = query
-            .ok()
-            .and_then(|query| Some((query.sid?, query.transport)))
+        let Some((told, transport)) = query.and_then(|query| Some((query.sid?, query.transport)))
         else {
             return Routed::Here(request);
         };
@@ -164,9 +165,8 @@ where
 
 /// Whether a request needs the other nodes known: all but the first of a websocket, whose session has
 /// one connection.
-fn concerns_others<B>(request: &Request<B>) -> bool {
-    let query = Query::parse(request.method(), request.uri().query());
-    query.is_ok_and(|query| query.sid.is_some() || query.transport == Transport::Polling)
+fn concerns_others(query: &Query<'_>) -> bool {
+    query.sid.is_some() || query.transport == Transport::Polling
 }
 
 fn sid_of(uri: &Uri) -> Option<Bytes> {

@@ -22,7 +22,7 @@ pub(crate) enum Transport {
 }
 
 /// The query of an Engine.IO request.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Query<'a> {
     pub(crate) protocol: Protocol,
     pub(crate) transport: Transport,

@@ -171,27 +171,41 @@ impl<E: Engine> Shim<E> {
     }
 
     /// Answers a request for the engine's path.
-    pub async fn respond<B>(&self, mut request: Request<B>) -> Response<Body>
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send,
     {
         let uri = owned(request.uri());
-        let answered = match Query::parse(request.method(), uri.query()) {
+        let query = Query::parse(request.method(), uri.query());
+        self.respond_to(request, (&uri, query)).await
+    }
+
+    /// The same, when it is known what the request asks for.
+    pub(crate) async fn respond_to<B>(
+        &self,
+        mut request: Request<B>,
+        (uri, query): (&Uri, Result<Query<'_>, Refusal>),
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes, Error = DeadlineError> + Send,
+    {
+        let answered = match query {
             Err(refusal) => Err(refusal),
             Ok(query) if query.sid.is_none() && self.0.wire.drain.is_draining() => {
                 Err(Refusal::Draining)
             }
             Ok(query) => match (query.transport, query.sid) {
-                (Transport::WebSocket, None) => self.open_websocket(&mut request, &query, &uri),
-                (Transport::WebSocket, Some(sid)) => self.upgrade(&mut request, sid, &uri),
+                (Transport::WebSocket, None) => self.open_websocket(&mut request, &query, uri),
+                (Transport::WebSocket, Some(sid)) => self.upgrade(&mut request, sid, uri),
                 (Transport::Polling, None) => {
-                    self.open_polling(self.habits(&query, &request), &uri).await
+                    self.open_polling(self.habits(&query, &request), uri).await
                 }
                 (Transport::Polling, Some(sid)) if *request.method() == Method::GET => {
                     let lifeline = request.extensions_mut().remove::<Lifeline>();
-                    self.poll(sid, &uri, lifeline).await
+                    self.poll(sid, uri, lifeline).await
                 }
-                (Transport::Polling, Some(sid)) => self.post(request, sid, &uri).await,
+                // Polls are not to carry the room for these.
+                (Transport::Polling, Some(sid)) => Box::pin(self.post(request, sid, uri)).await,
             },
         };
         answered.unwrap_or_else(Refusal::response)
@@ -356,7 +370,7 @@ impl<E: Engine> Shim<E> {
         for part in polling::parts(body, link.dialect, self.0.settings.posted_packets_max) {
             let room = tokio::time::timeout(self.0.wire.config.body_timeout, link.room());
             room.await.map_err(|_| Refusal::TooSlow)?;
-            let mut request = lean(Method::POST, uri, &link, Full::new(part));
+            let mut request = bare(Method::POST, uri, Full::new(part));
             if let Some(kind) = &kind {
                 let headers = request.headers_mut();
                 headers.insert(header::CONTENT_TYPE, kind.clone());
@@ -392,15 +406,21 @@ pub(crate) fn accept<B>(request: &mut Request<B>) -> Result<(Upgrade, Response<B
 /// The engine keeps the request for as long as the session lives: it gets the address and the
 /// link, and nothing that would keep a read buffer alive.
 pub(crate) fn lean<B>(method: Method, uri: &Uri, link: &Arc<Link>, body: B) -> Request<B> {
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = uri.clone();
+    let mut request = bare(method, uri, body);
     request.extensions_mut().insert(Arc::clone(link));
     request
 }
 
+/// A request of a session that the engine knows: it has the link already.
+pub(crate) fn bare<B>(method: Method, uri: &Uri, body: B) -> Request<B> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.clone();
+    request
+}
+
 /// Path and query in memory of their own.
-fn owned(uri: &Uri) -> Uri {
+pub(crate) fn owned(uri: &Uri) -> Uri {
     let text = uri.path_and_query().map_or("/", |path| path.as_str());
     Uri::from_maybe_shared(Bytes::copy_from_slice(text.as_bytes())).unwrap_or_default()
 }

@@ -36,3 +36,24 @@ it("2,000 single publishes one after another arrive whole on every transport", {
     for (const client of clients)
       assert.deepEqual(client.payloads("progress").map((data) => data.i), Array.from({ length: EVENTS }, (_, i) => i), client.label);
   }));
+
+it("acknowledgements and emits find their way between events that never end", { timeout: 60_000 }, () =>
+  withClients(gateway, ["4.8", "2.5"].map((version) => ({ transport: "polling", version })), async (...clients) => {
+    const id = freshId("flow");
+    await Promise.all(clients.map((client) => client.subscribe(id)));
+    let isOver = false;
+    const flow = (async () => {
+      while (!isOver) await gateway.publish(`session:${id}`, "model_result", { text: "on and on" });
+    })();
+    try {
+      for (let n = 0; n < 20; n++) {
+        const { status } = await gateway.http("POST", "/v1/emit", { in: [`session:${id}`], event: "aside", args: [{ n }] });
+        assert.equal(status, 200);
+        await Promise.all(clients.map((client) => client.event("aside", (data) => data.n === n)));
+        for (const answer of await Promise.all(clients.map((client) => client.ask("subscribe", `${id}-${n}`)))) assert.equal(answer.ok, true);
+      }
+    } finally {
+      isOver = true;
+      await flow;
+    }
+  }, { names: ["aside"] }));
